@@ -1,0 +1,204 @@
+"""What a backend offers the engine, as structural protocols.
+
+A backend module has three names: `DIALECT`, `source(connection) -> Source` and `target(connection) -> Target`; the
+last two raise UnsupportedError where a system has no such role. Connections arrive with their secrets resolved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from ematix_core.model.connection import Connection
+    from ematix_core.model.table import Column, TableName
+    from ematix_core.sql.dialect import Dialect
+
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a job reads: SQL text with `:name` parameters, or a whole table or file pattern.
+
+    Exactly one of `sql` and `table` is set. `columns`, when given, are the only ones needed of `table`.
+    """
+
+    sql: str = ""
+    table: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    on_bad_rows: str = "fail"
+    files: tuple[str, ...] | None = None
+    """For file sources with `watermark="_file"`: read only these."""
+    file_column: bool = False
+    """For file sources: add the column `_file`."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a file source: path below the connection, size in bytes, modification time in ns."""
+
+    path: str
+    size: int
+    modified: int
+
+
+@dataclass(frozen=True)
+class LocalQuery:
+    """A source's query in the words of another system's session: `setup` statements, then `sql` with `parameters`."""
+
+    sql: str
+    setup: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LoadRecord:
+    """One committed load, kept in the target itself, in the same transaction as its rows.
+
+    `scope` names job and target. `watermark` is JSON text or None. `counts` by Count value plus `rows_read`.
+    """
+
+    scope: str
+    load_id: str
+    loaded_at: datetime
+    watermark: str | None
+    counts: Mapping[str, int]
+
+
+class Source(Protocol):
+    """Reads rows. One object serves one attempt of one job, from one thread at a time."""
+
+    dialect: Dialect
+
+    def schema(self, query: Query) -> pa.Schema:
+        """Return the query's schema without reading its rows. Called while planning; may block on the system.
+
+        Raises SqlError (with the statement), MissingSourceError, ConnectError.
+        """
+        ...
+
+    def read(self, query: Query) -> pa.RecordBatchReader:
+        """Start the query and return its rows in bounded batches (at most 122,880 rows each).
+
+        Called once an attempt. The reader holds the connection until it is exhausted or closed, and raises our
+        errors while it is iterated, too: SourceError for a failure half-way, BadRowError for a malformed line.
+        """
+        ...
+
+    def local_query(self, query: Query, target: Connection) -> LocalQuery | None:
+        """Return the query in the target's own words when its session can read this source by itself, else None.
+
+        Same database on both sides; files into a DuckDB session. Called while planning and running; does no work.
+        """
+        ...
+
+    def files(self, query: Query) -> Sequence[SourceFile] | None:
+        """Return the files that the query would read, or None for sources that are no files."""
+        ...
+
+    def rejected(self) -> pa.Table | None:
+        """After the last batch, with on_bad_rows="quarantine": the malformed lines (file, line, error, text)."""
+        ...
+
+    def exclusive(self) -> Path | None:
+        """Return the file that no other process may have open meanwhile, or None. See `engine.queue`."""
+        ...
+
+    def check(self) -> str:
+        """Open the system and return one line about it (product and version). For `flow connections check`."""
+        ...
+
+    def close(self) -> None:
+        """Release everything. Called once, on success and failure alike."""
+        ...
+
+
+class Session(Protocol):
+    """One transaction on a target. Everything it did becomes visible together on clean exit, or not at all.
+
+    Used from one thread. Statements are in the dialect's grammar; parameters are `:name` by mapping.
+    """
+
+    def columns(self, table: TableName) -> tuple[Column, ...] | None:
+        """Return the table's columns with their types, in order; None when there is no such table."""
+        ...
+
+    def unique_keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
+        """Return the column sets that the system itself keeps unique (primary key, unique indexes)."""
+        ...
+
+    def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
+        """Bulk-load the batches by the fastest path and return the number of rows. The table exists.
+
+        `columns` are the batches' columns with their declared types, in order. Blocks until the reader ends; an
+        error raised by the reader passes through unchanged.
+        """
+        ...
+
+    def insert(self, table: TableName, columns: Sequence[str], query: str, parameters: Mapping[str, Any]) -> int:
+        """Add the query's rows to the table, by position, and return their number."""
+        ...
+
+    def clear(self, table: TableName) -> int:
+        """Remove all rows of the table from this session's view and return how many there were (0 if unknown)."""
+        ...
+
+    def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
+        """Run one statement and return the number of rows that it changed (0 for DDL). Raises SqlError."""
+        ...
+
+    def query(self, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
+        """Run a query with a small result and return all of it."""
+        ...
+
+    def last_load(self, scope: str) -> LoadRecord | None:
+        """Return the latest committed load of the scope, or None."""
+        ...
+
+    def find_load(self, scope: str, load_id: str) -> LoadRecord | None:
+        """Return the committed load with this id, or None: was this load committed already?"""
+        ...
+
+    def loaded_files(self, scope: str) -> frozenset[SourceFile]:
+        """Return the files that earlier loads of the scope have brought in."""
+        ...
+
+    def record_load(self, record: LoadRecord, files: Sequence[SourceFile]) -> None:
+        """Write the bookkeeping of this load, in this transaction. Called once, last."""
+        ...
+
+
+class Target(Protocol):
+    """Writes rows. One object serves one attempt of one job."""
+
+    dialect: Dialect
+
+    def session(self) -> AbstractContextManager[Session]:
+        """Open a transaction. Commits on clean exit, rolls back on any exception (KeyboardInterrupt included).
+
+        Raises ConnectError or LockedError. Failpoints: `<kind>.begin.after`, `<kind>.commit.before`, `.after`.
+        """
+        ...
+
+    def inspect(self) -> AbstractContextManager[Session]:
+        """Open a session for reading only, without creating anything (a missing file is an empty database)."""
+        ...
+
+    def interrupt(self) -> None:
+        """Stop what the session is doing, from another thread; its call raises and it rolls back."""
+        ...
+
+    def exclusive(self) -> Path | None:
+        """Return the file that no other process may have open meanwhile, or None."""
+        ...
+
+    def close(self) -> None:
+        """Release everything. Called once."""
+        ...

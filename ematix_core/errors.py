@@ -1,0 +1,203 @@
+"""Every error that ematix raises on purpose, in one tree.
+
+    EmatixError
+    ├── DeclarationError (ValueError)      a declaration contradicts itself
+    ├── ProjectError                       declarations do not fit together, or a module cannot be loaded
+    ├── ConfigError                        settings, connection look-up
+    │   ├── UnknownConnectionError
+    │   └── SecretError                    a ${...} reference cannot be resolved
+    ├── UnsupportedError                   the system cannot do this; raised when the job is planned
+    ├── MissingDriverError                 a package is not installed
+    ├── StoreError                         the control database
+    └── RunError                           while a job runs
+        ├── SourceError                    reading failed
+        │   ├── MissingSourceError         file or table not there
+        │   └── BadRowError                a malformed line, with file and line number
+        ├── SqlError                       a statement was refused; carries statement and position
+        ├── DriftError                     the table and the rows differ in a way that on_drift forbids
+        ├── ConversionError                a value does not fit its column
+        ├── KeyViolationError              NULL or duplicate merge keys
+        ├── CheckFailedError               a data check with severity "fail"
+        ├── EmptySourceError               deletes requested with an empty source
+        ├── ConnectError      [Transient]  cannot reach or open the system
+        ├── LockedError       [Transient]  another process holds the system
+        ├── DiskFullError                  no space left where the system writes
+        └── CancelledError                 stopped by Ctrl-C or by request; rolled back
+
+Transient and Permanent are mixed in and drive retries: an error is retried only when it is Transient.
+A message says what happened, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Transient:
+    """Mixed into errors that may go away by themselves: a retry makes sense."""
+
+
+class Permanent:
+    """Mixed into errors that stay until somebody changes something: a retry is a waste."""
+
+
+class EmatixError(Exception):
+    """Base of the tree.
+
+    `what` happened; `where` (job, table, step, file); `hint`: what to do about it.
+    """
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def at(self, place: str) -> Self:
+        """Add an outer place (such as `job orders`) to `where` and return the error itself."""
+        if place not in self.where:
+            self.where = f"{place}, {self.where}" if self.where else place
+        return self
+
+    def __str__(self) -> str:
+        """Render `what (where).` and the hint on its own line."""
+        head = f"{self.what} ({self.where})" if self.where else self.what
+        return f"{head}\n{self.hint}" if self.hint else head
+
+
+class DeclarationError(EmatixError, Permanent, ValueError):
+    """A declaration contradicts itself: raised on the line that declares it."""
+
+
+class ProjectError(EmatixError, Permanent):
+    """The declarations of a project do not fit together, or a module of it cannot be loaded."""
+
+
+class ConfigError(EmatixError, Permanent):
+    """A setting is missing or malformed."""
+
+
+class UnknownConnectionError(ConfigError):
+    """No connection of that name in the project, the environment or the configuration files."""
+
+
+class SecretError(ConfigError):
+    """A `${...}` reference cannot be resolved. Never carries the secret."""
+
+
+class UnsupportedError(EmatixError, Permanent):
+    """The system cannot do what is asked; raised when the job is planned, never half-way."""
+
+
+class MissingDriverError(EmatixError, Permanent):
+    """A backend needs a package that is not installed; the hint is the pip command."""
+
+    def __init__(self, kind: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"connections of kind {kind!r} need the package {package}, which is not installed",
+            hint=f'Run: pip install "ematix[{extra}]"',
+        )
+
+
+class StoreError(EmatixError, Permanent):
+    """The control database cannot be opened, read or written."""
+
+
+class RunError(EmatixError, Permanent):
+    """A run failed."""
+
+
+class SourceError(RunError):
+    """Reading the source failed."""
+
+
+class MissingSourceError(SourceError):
+    """The file, folder or table that a job reads is not there."""
+
+
+class BadRowError(SourceError):
+    """A malformed line; `where` names file and line."""
+
+
+class SqlError(RunError):
+    """The system refused a statement.
+
+    `statement` is the text as sent; `position` the 0-based character offset of the fault, or None when unknown.
+    """
+
+    def __init__(
+        self, what: str, *, statement: str, position: int | None = None, where: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.statement = statement
+        self.position = position
+
+    def __str__(self) -> str:
+        """Render the message, then the faulty line of the statement with a caret under the position."""
+        return f"{super().__str__()}\n{excerpt(self.statement, self.position)}"
+
+
+class DriftError(RunError):
+    """The rows and the table differ in a way that the drift policy forbids."""
+
+
+class ConversionError(RunError):
+    """A value does not fit the type of its column."""
+
+
+class KeyViolationError(RunError):
+    """A merge key is NULL or not unique; the message carries sample keys."""
+
+
+class CheckFailedError(RunError):
+    """A data check with severity `fail` found rows that break it; nothing was committed."""
+
+
+class EmptySourceError(RunError):
+    """Deletes were asked for and the source is empty: refused, because it would delete everything."""
+
+
+class ConnectError(RunError, Transient):
+    """The system cannot be reached or opened."""
+
+
+class LockedError(RunError, Transient):
+    """Another process holds the system, and the wait limit has passed."""
+
+
+class DiskFullError(RunError):
+    """No space left where the system writes; nothing was committed."""
+
+
+class CancelledError(RunError):
+    """The run was stopped (Ctrl-C or a request) and rolled back."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Say whether a retry may help: true for Transient errors only."""
+    return isinstance(error, Transient)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return a hint such as `Did you mean 'orders'? Known: customers, orders.` for an unknown name."""
+    names = sorted(set(known))
+    matches = get_close_matches(name, names, n=1, cutoff=0.6)
+    guess = f"Did you mean {matches[0]!r}? " if matches else ""
+    listing = f"Known: {', '.join(names)}." if names else "None is declared."
+    return guess + listing
+
+
+def excerpt(statement: str, position: int | None) -> str:
+    """Return the statement with a caret line under `position`; without a position, the statement alone."""
+    if position is None or not 0 <= position <= len(statement):
+        return statement
+    start = statement.rfind("\n", 0, position) + 1
+    end = statement.find("\n", position)
+    end = len(statement) if end == -1 else end
+    number = statement.count("\n", 0, position) + 1
+    prefix = f"line {number}: "
+    return f"{prefix}{statement[start:end]}\n{' ' * (len(prefix) + position - start)}^"

@@ -1,0 +1,95 @@
+"""What a system can do: one frozen record a backend, readable without its driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ematix_core.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ematix_core.types import ColumnType
+
+
+class Upsert(StrEnum):
+    """The recipe by which rows are inserted or updated by key."""
+
+    NONE = "none"
+    UPDATE_INSERT = "update_insert"  # UPDATE .. FROM, then INSERT .. WHERE NOT EXISTS: exact counts from row counts
+    MERGE = "merge"
+    ON_CONFLICT = "on_conflict"
+    ON_DUPLICATE_KEY = "on_duplicate_key"
+    NATIVE = "native"
+
+
+class Replace(StrEnum):
+    """How a whole table is replaced without a reader seeing anything in between."""
+
+    TRANSACTION = "transaction"  # DELETE and INSERT in one transaction, readers keep their snapshot
+    SWAP = "swap"  # fill a second table, exchange the names
+    OVERWRITE = "overwrite"  # a new version of the whole, made visible in one step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """Capabilities of one system. Each flag has the vendor's page beside it where it is set."""
+
+    name: str
+    """The connection kind, such as `duckdb`."""
+    grammar: str
+    """The sqlglot dialect that statements are rendered in."""
+    types: Mapping[str, str]
+    """SQL type by column kind (`big_int`) or kind and unit (`timestamp[ns]`); `{precision}` and the like are filled
+    in. A kind that is missing cannot be stored: planning raises UnsupportedError."""
+    modes: frozenset[str] = frozenset({"append", "truncate", "merge", "scd2"})
+    """The load modes a target of this kind can be written with."""
+    upsert: Upsert = Upsert.NONE
+    replace: Replace = Replace.TRANSACTION
+    transactional_ddl: bool = True
+    schemas: bool = True
+    """False: `analytics.orders` is kept as `analytics_orders`."""
+    temporary_staging: bool = True
+    """True: staging is a TEMPORARY table of the session; False: an ordinary table that is dropped at the end."""
+    declares_keys: bool = True
+    """True: PRIMARY KEY and UNIQUE are put into CREATE TABLE; False: merge alone keeps keys unique."""
+    partial_indexes: bool = False
+    """True: scd2 tables get a unique index on the key of current rows."""
+    alter_type: bool = False
+    """True: ALTER COLUMN .. TYPE exists, so a wider type can be evolved."""
+    indexes_keys: bool = False
+    """True: a merge needs an index on its keys to be fast, so that tables without declared keys get one."""
+    ddl: bool = True
+    """False: there are no tables to create or alter (files): drift means a new file schema."""
+    one_writer: bool = False
+    """True: a single writing process is admitted; jobs on it queue."""
+    bulk: str = ""
+    """One line for the support table: how rows are loaded fast."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    def sql_type(self, kind: type[ColumnType], *, column: str) -> str:
+        """Return the SQL type for a column type. Raises UnsupportedError naming the column when there is none."""
+        parameters = dict(kind.parameters)
+        template = self.types.get(f"{kind.kind}[{parameters.get('unit')}]") or self.types.get(kind.kind)
+        if template is None or not self._fits(kind):
+            raise UnsupportedError(
+                f"{self.name} cannot hold column {column!r} of type {kind.label()}",
+                hint="Cast it in the job's query, or declare another type for the column.",
+            )
+        for name in ("item", "key", "value"):
+            if name in parameters:
+                parameters[name] = self.sql_type(parameters[name], column=column)
+        if "fields" in parameters:
+            parameters["fields"] = ", ".join(
+                f'"{name}" {self.sql_type(inner, column=column)}' for name, inner in parameters["fields"]
+            )
+        return template.format(**parameters)
+
+    def _fits(self, kind: type[ColumnType]) -> bool:
+        unit = kind.parameters.get("unit")
+        if unit == "ns" and f"{kind.kind}[ns]" not in self.types:
+            return self.types.get(f"{kind.kind}[ns]", "") != "" or "{unit}" in self.types[kind.kind]
+        most = self.limits.get("numeric_precision")
+        return kind.kind != "numeric" or most is None or kind.parameters["precision"] <= most
