@@ -1,0 +1,115 @@
+"""What a run and a plan tell their caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ematix_core.strategies.plan import Plan
+
+COUNTS = ("inserted", "updated", "unchanged", "deleted", "closed")
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """What one target got. `rows_read` are the source's rows; `repeated` says that this load was already committed."""
+
+    target: str
+    mode: str
+    rows_read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    closed: int = 0
+    quarantined: int = 0
+    watermark: str | None = None
+    repeated: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The outcome of a job's run; prints as one line. With several targets the counts are their sums."""
+
+    run_id: str
+    job: str
+    status: str
+    rows_read: int
+    inserted: int
+    updated: int
+    unchanged: int
+    deleted: int
+    closed: int
+    seconds: float
+    plan: JobPlan | None = field(repr=False, default=None)
+    targets: tuple[TargetResult, ...] = field(repr=False, default=())
+    attempts: int = 1
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows read a second, over the whole run."""
+        return self.rows_read / self.seconds if self.seconds else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain data, for JSON."""
+        counts = {name: getattr(self, name) for name in COUNTS}
+        return {
+            "run_id": self.run_id, "job": self.job, "status": self.status, "rows_read": self.rows_read, **counts,
+            "seconds": round(self.seconds, 3), "attempts": self.attempts,
+            "targets": [vars(target) | {"warnings": list(target.warnings)} for target in self.targets],
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        """Return one line: `customers: succeeded, 1,000 rows read, 10 inserted, 990 unchanged in 0.21 s`."""
+        counts = ", ".join(f"{getattr(self, n):,} {n}" for n in COUNTS if getattr(self, n))
+        return (
+            f"{self.job}: {self.status}, {self.rows_read:,} rows read"
+            f"{', ' + counts if counts else ''} in {self.seconds:.2f} s"
+        )
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """What `run()` would do: one Plan a target, and how the rows are read."""
+
+    job: str
+    source: str
+    """One line: where the rows come from and by which path they travel."""
+    query: str
+    targets: tuple[Plan, ...]
+
+    def hash(self) -> str:
+        """Return a short hash over all targets' statements."""
+        return "-".join(plan.hash() for plan in self.targets)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain data, for JSON."""
+        return {
+            "job": self.job, "source": self.source, "query": self.query, "hash": self.hash(),
+            "targets": [
+                {
+                    "target": plan.target, "mode": plan.mode, "notes": list(plan.notes),
+                    "steps": [{"name": s.name, "why": s.why, "sql": step_text(s)} for s in plan.steps],
+                }
+                for plan in self.targets
+            ],
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        """Return the plan as text: source, then each target's notes and numbered steps with their SQL."""
+        lines = [f"job {self.job}", f"  reads {self.source}"]
+        lines += [f"    | {line}" for line in self.query.strip().splitlines()]
+        for plan in self.targets:
+            lines.append(f"  writes {plan.target} ({plan.mode})")
+            lines += [f"    - {note}" for note in plan.notes]
+            for number, step in enumerate(plan.steps, 1):
+                lines.append(f"    {number}. {step.name}: {step.why}")
+                lines += [f"       | {line}" for line in step_text(step).splitlines()]
+        return "\n".join(lines)
+
+
+def step_text(step: Any) -> str:  # noqa: ANN401 - any Step; those without SQL give an empty text
+    """Return the SQL of a step, or an empty text."""
+    return getattr(step, "sql", "") or getattr(step, "query", "")
