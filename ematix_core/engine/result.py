@@ -113,3 +113,41 @@ class JobPlan:
 def step_text(step: Any) -> str:  # noqa: ANN401 - any Step; those without SQL give an empty text
     """Return the SQL of a step, or an empty text."""
     return getattr(step, "sql", "") or getattr(step, "query", "")
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """What became of one job of a workflow run: `succeeded`, `failed`, `skipped` or `cancelled`."""
+
+    job: str
+    status: str
+    result: RunResult | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class WorkflowResult:
+    """The outcome of a workflow run; `succeeded` only when every job did."""
+
+    workflow: str
+    workflow_run_id: str
+    status: str
+    outcomes: tuple[JobOutcome, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain data, for JSON."""
+        return {
+            "workflow": self.workflow, "workflow_run_id": self.workflow_run_id, "status": self.status,
+            "seconds": round(self.seconds, 3),
+            "jobs": [
+                {"job": o.job, "status": o.status, "error": o.error, "run": o.result.to_dict() if o.result else None}
+                for o in self.outcomes
+            ],
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        """Return one line a job, after the workflow's own."""
+        lines = [f"{self.workflow}: {self.status} in {self.seconds:.2f} s"]
+        lines += [f"  {o.result}" if o.result else f"  {o.job}: {o.status} {o.error}".rstrip() for o in self.outcomes]
+        return "\n".join(lines)
