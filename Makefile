@@ -1,0 +1,54 @@
+# What there is to run. `make demo` and `make test` need only Python 3.11 or newer and make: they set up .venv themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+export NO_MKDOCS_2_WARNING := 1 # the banner about mkdocs 2 is news, not a fault of these pages
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: demo test fast lint servers bench docs build crash soak help clean
+
+$(READY): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"ematix needs Python 3.11 or newer, and $(PYTHON) is {sys.version.split()[0]}: set PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv; }
+	$(BIN)/uv sync --frozen --all-extras --quiet
+	@touch $@
+
+demo: $(READY) ## a small shop, from files to a warehouse with history, in one minute
+	$(BIN)/python examples/shop/demo.py
+
+test: lint docs ## everything that must hold before a merge: lint, all tests, docs
+	$(BIN)/python -m pytest -n 2
+
+fast: $(READY) ## ruff, unit and architecture tests: under a minute, no servers
+	$(BIN)/ruff check && $(BIN)/ruff format --check
+	$(BIN)/python -m pytest -n 2 tests/unit tests/architecture
+
+lint: $(READY) ## ruff, mypy, layers
+	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
+
+servers: ## servers that the tests need
+	@echo "No backend of this version needs a server: there is nothing to start."
+
+bench: $(READY) ## ratios against peers, measured in one run
+	@for benchmark in benchmarks/bench_*.py; do test -e "$$benchmark" || { echo "There is no benchmark yet."; break; }; $(BIN)/python "$$benchmark" || exit 1; done
+
+docs: $(READY) ## the documentation, in site/
+	$(BIN)/mkdocs build --strict --quiet
+
+build: $(READY) ## wheel and source distribution, in dist/
+	$(BIN)/uv build --quiet
+
+crash: $(READY) ## kill at every failpoint, run again, compare: the full set
+	EMATIX_CRASH=full $(BIN)/python -m pytest tests/crash
+
+soak: $(READY) ## property tests with the full number of cases
+	EMATIX_SOAK=1 $(BIN)/python -m pytest tests/property
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+clean: ## remove what the other targets made
+	rm -rf .venv build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
