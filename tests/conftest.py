@@ -1,0 +1,38 @@
+"""What holds for every test session: in CI a skipped test is a failure, and its reason is printed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _skips(config: pytest.Config) -> Iterator[tuple[str, str]]:
+    """Yield test and reason of each skip; nothing in an xdist worker, which has no terminal to collect them."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    for report in reporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        yield report.nodeid, reason
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Turn a green session with skips into a failed one, in CI only."""
+    if os.environ.get("CI") and session.exitstatus == pytest.ExitCode.OK and any(_skips(session.config)):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print how many tests were skipped in CI, and why."""
+    if not os.environ.get("CI"):
+        return
+    skips = list(_skips(config))
+    terminalreporter.write_line(f"skipped tests: {len(skips)}" + (", and in CI none may be:" if skips else ""))
+    for test, reason in skips:
+        terminalreporter.write_line(f"  {test}: {reason}")
