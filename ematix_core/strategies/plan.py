@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ematix_core.model.mode import Mode
     from ematix_core.model.table import Column, TableName
 
 STAGING = "_ematix_staging"
 """Name of the staging table; it lives in the session, so it needs no unique name."""
+
+LOAD_TIME, TTL_LIMIT, SINCE = "load_time", "ttl_limit", "since"
+"""Parameters that the engine binds: the time of the load, that time less the ttl, the last watermark."""
 
 
 class Count(StrEnum):
@@ -24,7 +25,7 @@ class Count(StrEnum):
     UPDATED = "updated"
     DELETED = "deleted"
     CLOSED = "closed"
-    UNCHANGED = "unchanged"
+    STAGED = "staged"  # rows that take part; those neither inserted nor updated are the unchanged ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Execute(Step):
-    """Run one statement. `parameters` names the values that the engine binds: `load_time`."""
+    """Run one statement. `parameters` names the values that the engine binds."""
 
     sql: str
     parameters: tuple[str, ...] = ()
@@ -71,8 +72,15 @@ class Require(Step):
     """`query` must return no rows; otherwise the load fails with `problem`, and the rows are shown as samples."""
 
     query: str
-    problem: Literal["null_key", "duplicate_key", "target_duplicate_key", "empty_source"]
+    problem: Literal["null_key", "duplicate_key", "target_duplicate_key", "empty_source", "null_event_time"]
     columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally(Step):
+    """`query` gives one number, which is the count."""
+
+    query: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,24 +90,31 @@ class Clear(Step):
     table: TableName
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """What a strategy plans from.
 
-    `columns`: the rows' columns, in order, after normalizers. `existing`: the target's columns, None when missing.
-    `keys`: the merge keys, empty for append and truncate. `staged`: force staging (checks, watermark ties).
-    `key_index`: the target is known to hold at most one row a key (a declared unique key, or a new table).
+    `target`: the table as the system names it. `columns`: the columns to load, in the rows' order; for scd2 the last
+    is the row hash. `keys`, `compare`: resolved, empty for append and truncate. `new`: the table is made by this
+    load, so it is empty. `staged`: rows must pass through staging (data checks, a query that reads the target).
+    `unique_keys`: the system keeps the target's keys unique by itself. `since`: the watermark column, when an earlier
+    load left a mark, so that rows at the mark may be in the target already.
     """
 
     target: TableName
     columns: tuple[Column, ...]
     mode: Mode
-    existing: tuple[Column, ...] | None = None
     keys: tuple[str, ...] = ()
+    compare: tuple[str, ...] = ()
+    new: bool = False
     staged: bool = False
     unique_keys: bool = False
-    ties: str = ""
-    """Query over staging that gives the rows not yet in the target; empty: all of them."""
+    since: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns, in order."""
+        return tuple(column.name for column in self.columns)
 
 
 @dataclass(frozen=True)
@@ -111,7 +126,7 @@ class Plan:
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
     """Every inferred choice with its reason, one line each."""
-    details: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def hash(self) -> str:
         """Return a short hash of the statements: equal plans have equal hashes."""

@@ -1,0 +1,171 @@
+"""Small builders over sqlglot: every statement of the strategies is made of these, and every identifier is quoted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp, parse_one
+from sqlglot.errors import ParseError
+
+from ematix_core.errors import DeclarationError
+from ematix_core.model.table import TableName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ematix_core.sql.dialect import Dialect
+
+
+def placed(table: TableName, dialect: Dialect) -> TableName:
+    """Return the name under which `table` is kept: without schemas, `a.b` becomes `a_b`."""
+    if dialect.schemas or not table.schema or table.schema == "main":
+        return table
+    return TableName("", f"{table.schema}_{table.name}")
+
+
+def name(text: str) -> exp.Identifier:
+    """Return a quoted identifier."""
+    return exp.to_identifier(text, quoted=True)
+
+
+def table(target: TableName, alias: str = "") -> exp.Expression:
+    """Return a table reference with an optional alias."""
+    schema = name(target.schema) if target.schema else None
+    reference = exp.Table(this=name(target.name), db=schema)
+    return exp.alias_(reference, alias, table=True, quoted=True) if alias else reference
+
+
+def col(column: str, of: str = "") -> exp.Column:
+    """Return a quoted column, qualified by the alias `of` when given."""
+    return exp.Column(this=name(column), table=name(of) if of else None)
+
+
+def cols(columns: Iterable[str], of: str = "") -> list[exp.Expression]:
+    """Return several columns."""
+    return [col(column, of) for column in columns]
+
+
+def bound(parameter: str) -> exp.Expression:
+    """Return the placeholder `:parameter`, which the session binds."""
+    return exp.Var(this=f":{parameter}")
+
+
+def both(conditions: Sequence[exp.Expression]) -> exp.Expression:
+    """Return the conjunction; TRUE for none."""
+    return exp.and_(*conditions) if conditions else exp.true()
+
+
+def either(conditions: Sequence[exp.Expression]) -> exp.Expression:
+    """Return the disjunction in parentheses; FALSE for none."""
+    return exp.paren(exp.or_(*conditions)) if conditions else exp.false()
+
+
+def same_keys(keys: Iterable[str], a: str, b: str) -> exp.Expression:
+    """Return `a.k = b.k AND ...`: keys are never NULL."""
+    return both([exp.EQ(this=col(key, a), expression=col(key, b)) for key in keys])
+
+
+def same_values(columns: Iterable[str], a: str, b: str) -> exp.Expression:
+    """Return the NULL-safe equality of all columns."""
+    return both([exp.NullSafeEQ(this=col(c, a), expression=col(c, b)) for c in columns])
+
+
+def differs(columns: Iterable[str], a: str, b: str) -> exp.Expression:
+    """Return the NULL-safe difference of any column; FALSE when there is none to compare."""
+    return either([exp.NullSafeNEQ(this=col(c, a), expression=col(c, b)) for c in columns])
+
+
+def is_null(column: str, of: str = "") -> exp.Expression:
+    """Return `column IS NULL`."""
+    return exp.Is(this=col(column, of), expression=exp.null())
+
+
+def exists(query: exp.Select) -> exp.Expression:
+    """Return `EXISTS (query)`."""
+    return exp.Exists(this=query)
+
+
+def not_exists(query: exp.Select) -> exp.Expression:
+    """Return `NOT EXISTS (query)`."""
+    return exp.Not(this=exists(query))
+
+
+def ranked(function: str, partition: Sequence[exp.Expression], order: Sequence[exp.Expression]) -> exp.Window:
+    """Return `ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...)` or the like."""
+    this = {"row_number": exp.RowNumber, "rank": exp.Rank}[function]()
+    return exp.Window(this=this, partition_by=list(partition), order=exp.Order(expressions=list(order)))
+
+
+def descending(column: exp.Expression) -> exp.Ordered:
+    """Return `column DESC NULLS LAST`: a NULL never wins."""
+    return exp.Ordered(this=column, desc=True, nulls_first=False)
+
+
+def ascending(column: exp.Expression) -> exp.Ordered:
+    """Return `column ASC`."""
+    return exp.Ordered(this=column, desc=False, nulls_first=False)
+
+
+def update_from(
+    target: TableName,
+    values: Mapping[str, exp.Expression],
+    *,
+    source: exp.Expression | None,
+    where: exp.Expression,
+) -> exp.Update:
+    """Return `UPDATE target AS t SET ... FROM source WHERE ...`; the target's alias is `t`."""
+    return exp.Update(
+        this=table(target, "t"),
+        expressions=[exp.EQ(this=col(column), expression=value) for column, value in values.items()],
+        from_=exp.From(this=source) if source is not None else None,
+        where=exp.Where(this=where),
+    )
+
+
+def delete(target: TableName, where: exp.Expression) -> exp.Delete:
+    """Return `DELETE FROM target AS t WHERE ...`."""
+    return exp.Delete(this=table(target, "t"), where=exp.Where(this=where))
+
+
+def create_as(target: TableName, query: exp.Query) -> exp.Create:
+    """Return `CREATE TEMPORARY TABLE target AS query`."""
+    temporary = exp.Properties(expressions=[exp.TemporaryProperty()])
+    return exp.Create(this=table(target), kind="TABLE", expression=query, properties=temporary)
+
+
+def drop(target: TableName) -> exp.Drop:
+    """Return `DROP TABLE target`."""
+    return exp.Drop(this=table(target), kind="TABLE")
+
+
+def count(query_from: exp.Expression) -> exp.Select:
+    """Return `SELECT count(*) FROM ...`."""
+    return exp.select(exp.Count(this=exp.Star())).from_(query_from)
+
+
+def text(statement: exp.Expression, dialect: Dialect) -> str:
+    """Render a statement in the dialect's grammar, formatted for people."""
+    return statement.sql(dialect=dialect.grammar, pretty=True, identify=True)
+
+
+def translated(condition: str, dialect: Dialect, *, what: str) -> exp.Expression:
+    """Parse a user's boolean expression (DuckDB SQL) so that it can be put into a statement of any dialect."""
+    try:
+        return exp.paren(parse_one(condition, read="duckdb"))
+    except ParseError as error:
+        raise DeclarationError(
+            f"{what} is no SQL condition: {condition}", hint=str(error).splitlines()[0], where=dialect.name
+        ) from None
+
+
+def literal(value: Any) -> exp.Expression:  # noqa: ANN401 - any Python value that a check compares with
+    """Return a literal; dates, times and decimals are cast from text."""
+    return exp.convert(value)
+
+
+def tables_in(sql: str, dialect: Dialect) -> set[str]:
+    """Return the last parts of the table names that a query reads; empty when the text cannot be parsed."""
+    try:
+        return {found.name for found in parse_one(sql, read=dialect.grammar).find_all(exp.Table)}
+    except ParseError:
+        return set()

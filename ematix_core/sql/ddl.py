@@ -1,0 +1,205 @@
+"""DDL planning: create what is missing, and hold rows against an existing table (drift)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from ematix_core.errors import DriftError, UnsupportedError
+from ematix_core.sql import build
+from ematix_core.types import widens
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ematix_core.model.table import Column, TableName
+    from ematix_core.sql.dialect import Dialect
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A table as the declarations want it.
+
+    `declared`: the columns come from a table declaration, not from what the rows happen to be. `current`: the
+    column that marks current rows of an scd2 table, whose key is unique only among those.
+    """
+
+    table: TableName
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()
+    merge_key: tuple[str, ...] = ()
+    current: str = ""
+    declared: bool = True
+
+
+@dataclass
+class DdlPlan:
+    """Statements with their reasons, the columns to load, and remarks."""
+
+    statements: list[tuple[str, str, str]] = field(default_factory=list)
+    """Triples of step name, SQL, reason."""
+    columns: tuple[Column, ...] = ()
+    """The columns that the load will write, in the rows' order, with the types that the table will have."""
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def plan_ddl(wanted: Wanted, existing: Sequence[Column] | None, dialect: Dialect, on_drift: str) -> DdlPlan:
+    """Plan the DDL that brings the table to what the rows need.
+
+    Raises DriftError for a difference that `on_drift` forbids, UnsupportedError for a type that the system lacks.
+    """
+    for column in wanted.columns:
+        dialect.sql_type(column.type, column=column.name)
+    if existing is None:
+        return _create(wanted, dialect)
+    return _evolve(wanted, existing, dialect, on_drift)
+
+
+def _create(wanted: Wanted, dialect: Dialect) -> DdlPlan:
+    plan = DdlPlan(columns=wanted.columns)
+    if not dialect.ddl:
+        plan.notes.append(f"{wanted.table} does not exist yet: it begins with this load")
+        return plan
+    if wanted.table.schema and dialect.schemas:
+        schema = exp.Create(this=exp.Table(this=build.name(wanted.table.schema)), kind="SCHEMA", exists=True)
+        plan.statements.append(("create schema", build.text(schema, dialect), "the table's schema may be missing"))
+    plan.statements.append(("create table", create_table(wanted, dialect), f"{wanted.table} does not exist"))
+    plan.statements += _indexes(wanted, dialect)
+    if not dialect.declares_keys and (wanted.primary_key or wanted.unique):
+        plan.notes.append(f"{dialect.name}: keys are kept unique by the load mode, not by an index that slows loading")
+    return plan
+
+
+def create_table(wanted: Wanted, dialect: Dialect, *, temporary: bool = False) -> str:
+    """Return CREATE TABLE with the types, NOT NULL and, where the dialect declares keys, the key constraints."""
+    definitions: list[exp.Expression] = [_definition(column, dialect, strict=not temporary) for column in wanted.columns]
+    if dialect.declares_keys and not wanted.current and not temporary:
+        if wanted.primary_key:
+            definitions.append(exp.PrimaryKey(expressions=[build.name(key) for key in wanted.primary_key]))
+        for group in wanted.unique:
+            unique = exp.UniqueColumnConstraint(this=exp.Schema(expressions=[build.name(key) for key in group]))
+            definitions.append(unique)
+    properties = exp.Properties(expressions=[exp.TemporaryProperty()]) if temporary else None
+    schema = exp.Schema(this=build.table(wanted.table), expressions=definitions)
+    return build.text(exp.Create(this=schema, kind="TABLE", properties=properties), dialect)
+
+
+def _definition(column: Column, dialect: Dialect, *, strict: bool) -> exp.ColumnDef:
+    kind = exp.Var(this=dialect.sql_type(column.type, column=column.name))
+    constraints = [exp.ColumnConstraint(kind=exp.NotNullColumnConstraint())] if strict and not column.nullable else []
+    return exp.ColumnDef(this=build.name(column.name), kind=kind, constraints=constraints)
+
+
+def _indexes(wanted: Wanted, dialect: Dialect) -> list[tuple[str, str, str]]:
+    if wanted.current and dialect.partial_indexes:
+        return [_index(wanted, dialect, "current", wanted.merge_key, where=wanted.current)]
+    known = {wanted.primary_key, *wanted.unique} if dialect.declares_keys else set()
+    if dialect.indexes_keys and wanted.merge_key and wanted.merge_key not in known:
+        return [_index(wanted, dialect, "key", wanted.merge_key)]
+    return []
+
+
+def _index(
+    wanted: Wanted, dialect: Dialect, suffix: str, keys: tuple[str, ...], where: str = ""
+) -> tuple[str, str, str]:
+    statement = exp.Create(
+        this=exp.Index(
+            this=build.name(f"{wanted.table.name}_{suffix}"),
+            table=build.table(wanted.table),
+            params=exp.IndexParameters(
+                columns=[build.ascending(build.col(key)) for key in keys],
+                where=exp.Where(this=build.col(where)) if where else None,
+            ),
+        ),
+        kind="INDEX",
+        unique=True,
+    )
+    why = "one current row a key, kept by the system" if where else f"{dialect.name} needs it to find keys fast"
+    return ("create index", build.text(statement, dialect), why)
+
+
+def _evolve(wanted: Wanted, existing: Sequence[Column], dialect: Dialect, on_drift: str) -> DdlPlan:
+    plan = DdlPlan()
+    found = {column.name: column for column in existing}
+    where = f"table {wanted.table}"
+    lost = [name for name in found if name not in {c.name for c in wanted.columns}]
+    if lost:
+        raise DriftError(
+            f"the table has columns that the rows lack: {', '.join(lost)}",
+            where=where,
+            hint="Add them to the query and the declaration, or drop them from the table.",
+        )
+    columns = []
+    for column in wanted.columns:
+        old = found.get(column.name)
+        kept = _new(plan, wanted, column, dialect, on_drift) if old is None else _old(plan, wanted, column, old, dialect, on_drift)
+        if kept is not None:
+            columns.append(kept)
+    plan.columns = tuple(columns)
+    return plan
+
+
+def _new(plan: DdlPlan, wanted: Wanted, column: Column, dialect: Dialect, on_drift: str) -> Column | None:
+    if on_drift == "warn":
+        plan.warnings.append(f"{wanted.table}: new column {column.name!r} is not loaded (on_drift='warn')")
+        return None
+    if on_drift == "error":
+        raise DriftError(
+            f"the rows have a column {column.name!r} that the table lacks",
+            where=f"table {wanted.table}",
+            hint="Set on_drift='add' to add it, on_drift='warn' to leave it out, or remove it from the query.",
+        )
+    if dialect.ddl:
+        definition = _definition(column, dialect, strict=False)
+        alter = exp.Alter(this=build.table(wanted.table), kind="TABLE", actions=[definition])
+        plan.statements.append(("add column", build.text(alter, dialect), f"on_drift={on_drift!r}: new column"))
+    plan.notes.append(f"column {column.name!r} is new; rows loaded before have NULL in it")
+    return column
+
+
+def _old(
+    plan: DdlPlan, wanted: Wanted, column: Column, old: Column, dialect: Dialect, on_drift: str
+) -> Column:
+    if dialect.sql_type(column.type, column=column.name) == dialect.sql_type(old.type, column=old.name):
+        return column
+    change = f"column {column.name!r} is {old.type.label()} in the table and {column.type.label()} in the rows"
+    if widens(column.type, old.type) and not wanted.declared:
+        plan.notes.append(f"{change}: every value fits")
+        return replace(column, type=old.type)
+    if not widens(old.type, column.type):
+        raise DriftError(
+            f"{change}, which is narrower or another kind of type",
+            where=f"table {wanted.table}",
+            hint=f"Cast it in the query or declare it as {old.type.label()}; values are never bent to fit.",
+        )
+    return _wider(plan, wanted, column, old, dialect, on_drift, change)
+
+
+def _wider(
+    plan: DdlPlan, wanted: Wanted, column: Column, old: Column, dialect: Dialect, on_drift: str, change: str
+) -> Column:
+    where = f"table {wanted.table}"
+    if on_drift == "warn":
+        plan.warnings.append(f"{wanted.table}: {change}; values that do not fit will fail the load (on_drift='warn')")
+        return replace(column, type=old.type)
+    if on_drift != "evolve":
+        raise DriftError(
+            f"{change}, which is wider", where=where, hint="Set on_drift='evolve' to widen the table's column."
+        )
+    if not dialect.ddl:
+        return column
+    if not dialect.alter_type:
+        raise UnsupportedError(
+            f"{change}, and {dialect.name} cannot change a column's type",
+            where=where,
+            hint="Make a new table and copy the rows, or cast the column in the query.",
+        )
+    kind = exp.DataType.build(dialect.sql_type(column.type, column=column.name), dialect=dialect.grammar)
+    action = exp.AlterColumn(this=build.name(column.name), dtype=kind)
+    alter = exp.Alter(this=build.table(wanted.table), kind="TABLE", actions=[action])
+    plan.statements.append(("widen column", build.text(alter, dialect), f"on_drift='evolve': {change}"))
+    return column

@@ -1,0 +1,74 @@
+"""append: add every row; after an earlier incremental load, only rows that are not in the target yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from ematix_core.sql import build
+from ematix_core.strategies import staging
+from ematix_core.strategies.plan import SINCE, Count, Fill, Insert, Step
+
+if TYPE_CHECKING:
+    from ematix_core.sql.dialect import Dialect
+    from ematix_core.strategies.plan import Change
+
+
+def steps(change: Change, dialect: Dialect) -> list[Step]:
+    """Plan the load. Straight into the target unless rows must be looked at first."""
+    if not change.staged and not change.since:
+        return [
+            Fill(
+                name="load rows", why="append without staging: nothing has to be compared", table=change.target,
+                columns=change.columns, counts=Count.INSERTED,
+            )
+        ]  # fmt: skip
+    query, parameters = _fresh(change) if change.since else (_all(change), ())
+    why = f"rows at the last {change.since!r} may be there already" if change.since else "the staged rows are checked"
+    apply = Insert(
+        name="append", why=why, table=change.target, columns=change.names, query=build.text(query, dialect),
+        parameters=parameters, counts=Count.INSERTED,
+    )  # fmt: skip
+    return [staging.fill(change), apply, *staging.cleanup(staging.STAGED, dialect)]
+
+
+def _all(change: Change) -> exp.Select:
+    return exp.select(*build.cols(change.names)).from_(build.table(staging.STAGED))
+
+
+def _fresh(change: Change) -> tuple[exp.Query, tuple[str, ...]]:
+    """Return the query for staged rows that the target lacks, among its rows at or above the last watermark.
+
+    By key where the table has one; else by the whole row, counting how often each is there, so that equal rows
+    which really came twice stay twice.
+    """
+    above = exp.GTE(this=build.col(change.since, "t"), expression=build.bound(SINCE))
+    if change.keys:
+        there = (
+            exp.select(exp.Literal.number(1))
+            .from_(build.table(change.target, "t"))
+            .where(build.same_keys(change.keys, "t", "s"), above)
+        )
+        fresh = exp.select(*build.cols(change.names, "s")).from_(build.table(staging.STAGED, "s"))
+        return fresh.where(build.not_exists(there)), (SINCE,)
+    names = list(change.names)
+    tail = (
+        exp.select(*build.cols(names, "t"), exp.alias_(exp.Count(this=exp.Star()), "_times", quoted=True))
+        .from_(build.table(change.target, "t"))
+        .where(above)
+        .group_by(*build.cols(names, "t"))
+    )
+    match = build.same_values(names, "s", "p")
+    present = exp.alias_(exp.paren(tail), "p", table=True, quoted=True)
+    new = exp.select(*build.cols(names, "s")).from_(build.table(staging.STAGED, "s"))
+    new = new.where(build.not_exists(exp.select(exp.Literal.number(1)).from_(present).where(match)))
+    number = build.ranked("row_number", build.cols(names, "s"), build.cols(names[:1], "s"))
+    numbered = (
+        exp.select(*build.cols(names, "s"), exp.alias_(number, "_number", quoted=True), build.col("_times", "p"))
+        .from_(build.table(staging.STAGED, "s"))
+        .join(present.copy(), on=match.copy())
+    )
+    again = exp.select(*build.cols(names, "n")).from_(exp.alias_(exp.paren(numbered), "n", table=True, quoted=True))
+    again = again.where(exp.GT(this=build.col("_number", "n"), expression=build.col("_times", "n")))
+    return new.union(again, distinct=False), (SINCE,)

@@ -1,0 +1,70 @@
+"""merge: insert or update by key; only rows that really differ are written, and every count is exact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from ematix_core.errors import UnsupportedError
+from ematix_core.model.mode import Merge
+from ematix_core.sql import build
+from ematix_core.sql.dialect import Upsert
+from ematix_core.strategies import staging
+from ematix_core.strategies.plan import Count, Execute, Insert, Step
+
+if TYPE_CHECKING:
+    from ematix_core.model.table import TableName
+    from ematix_core.sql.dialect import Dialect
+    from ematix_core.strategies.plan import Change
+
+
+def steps(change: Change, dialect: Dialect) -> list[Step]:
+    """Plan the merge. Raises UnsupportedError when the system has no recipe that we know for it."""
+    mode = change.mode
+    assert isinstance(mode, Merge)  # noqa: S101 - the planner picks this module by the mode
+    if dialect.upsert is not Upsert.UPDATE_INSERT:
+        raise UnsupportedError(f"{dialect.name}: merge by {dialect.upsert.value} is not built yet")
+    rows, prepared = staging.keyed_rows(change, dialect, mode.order_by)
+    plan: list[Step] = [staging.fill(change), *prepared]
+    if mode.deletes == "delete":
+        plan += staging.refuse_empty(rows, dialect, allow_empty=mode.allow_empty)
+    plan += staging.target_unique(change, rows, dialect)
+    if not change.new:
+        plan += _update(change, rows, dialect)
+    plan.append(_insert(change, rows, dialect))
+    if mode.deletes == "delete" and not change.new:
+        plan.append(_delete(change, rows, dialect))
+    return [*plan, *staging.cleanup(rows, dialect)]
+
+
+def _update(change: Change, rows: TableName, dialect: Dialect) -> list[Step]:
+    changing = [column for column in change.names if column not in change.keys]
+    if not change.compare:
+        return []
+    where = exp.and_(build.same_keys(change.keys, "t", "s"), build.differs(change.compare, "t", "s"))
+    values = {column: build.col(column, "s") for column in changing}
+    statement = build.update_from(change.target, values, source=build.table(rows, "s"), where=where)
+    why = f"only rows whose {', '.join(change.compare)} differ; NULL equals NULL"
+    return [Execute(name="update", why=why, sql=build.text(statement, dialect), counts=Count.UPDATED)]
+
+
+def _insert(change: Change, rows: TableName, dialect: Dialect) -> Insert:
+    query = exp.select(*build.cols(change.names, "s")).from_(build.table(rows, "s"))
+    if not change.new:
+        there = exp.select(exp.Literal.number(1)).from_(build.table(change.target, "t"))
+        query = query.where(build.not_exists(there.where(build.same_keys(change.keys, "t", "s"))))
+    why = "the table is new" if change.new else "keys that the target does not have"
+    return Insert(
+        name="insert", why=why, table=change.target, columns=change.names, query=build.text(query, dialect),
+        counts=Count.INSERTED,
+    )  # fmt: skip
+
+
+def _delete(change: Change, rows: TableName, dialect: Dialect) -> Execute:
+    staged = exp.select(exp.Literal.number(1)).from_(build.table(rows, "s"))
+    gone = build.not_exists(staged.where(build.same_keys(change.keys, "s", "t")))
+    return Execute(
+        name="delete", why="deletes='delete': keys that the load lacks",
+        sql=build.text(build.delete(change.target, gone), dialect), counts=Count.DELETED,
+    )  # fmt: skip

@@ -1,0 +1,126 @@
+"""What merge and scd2 share: staged rows with keys that are present and unique."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from ematix_core.model.table import TableName
+from ematix_core.sql import build
+from ematix_core.strategies.plan import STAGING, Count, Execute, Fill, Require, Step, Tally
+
+if TYPE_CHECKING:
+    from ematix_core.sql.dialect import Dialect
+    from ematix_core.strategies.plan import Change
+
+STAGED = TableName("", STAGING)
+LATEST = TableName("", f"{STAGING}_latest")
+_SAMPLES = 5
+
+
+def fill(change: Change) -> Fill:
+    """Return the step that brings the rows into staging."""
+    return Fill(
+        name="stage rows", why="applied to the target as one change", table=STAGED, columns=change.columns,
+        create=True, counts=Count.STAGED,
+    )  # fmt: skip
+
+
+def keyed_rows(change: Change, dialect: Dialect, order_by: str | None) -> tuple[TableName, list[Step]]:
+    """Return the table with at most one row a key, and the steps that make or check it."""
+    keys = list(change.keys)
+    steps: list[Step] = [_no_null_keys(keys, dialect)]
+    if order_by is None:
+        return STAGED, [*steps, unique(keys, STAGED, dialect, "no order_by= says which of them wins")]
+    position = build.ranked("rank", build.cols(keys), [build.descending(build.col(order_by))])
+    inner = exp.select(*build.cols(change.names), exp.alias_(position, "_rank", quoted=True)).from_(build.table(STAGED))
+    latest = (
+        exp.select(*build.cols(change.names, "s"))
+        .distinct()
+        .from_(exp.alias_(exp.paren(inner), "s", table=True, quoted=True))
+        .where(exp.EQ(this=build.col("_rank", "s"), expression=exp.Literal.number(1)))
+    )
+    steps += [
+        Execute(
+            name="keep the latest", why=f"of several rows with one key the highest {order_by!r} wins",
+            sql=build.text(build.create_as(LATEST, latest), dialect),
+        ),
+        unique(keys, LATEST, dialect, f"their {order_by!r} is equal, so none of them is the latest"),
+        Tally(
+            name="count", why="rows that take part", counts=Count.STAGED,
+            query=build.text(build.count(build.table(LATEST)), dialect),
+        ),
+    ]  # fmt: skip
+    return LATEST, steps
+
+
+def cleanup(rows: TableName, dialect: Dialect) -> list[Step]:
+    """Return the steps that drop what staging made."""
+    made = [rows, STAGED] if rows != STAGED else [STAGED]
+    return [
+        Execute(name="drop staging", why="the rows are in the target", sql=build.text(build.drop(t), dialect))
+        for t in made
+    ]
+
+
+def refuse_empty(rows: TableName, dialect: Dialect, *, allow_empty: bool) -> list[Step]:
+    """Return the guard of `deletes`: an empty load would delete everything."""
+    if allow_empty:
+        return []
+    one = exp.select(exp.alias_(exp.Literal.number(1), "empty")).where(
+        build.not_exists(exp.select(exp.Literal.number(1)).from_(build.table(rows)))
+    )
+    return [
+        Require(
+            name="refuse an empty source", why="with deletes it would remove every key; allow_empty=True permits it",
+            query=build.text(one, dialect), problem="empty_source",
+        )
+    ]  # fmt: skip
+
+
+def target_unique(change: Change, rows: TableName, dialect: Dialect, *, current: str = "") -> list[Step]:
+    """Return the check that the target has one (current) row for each staged key, where the system does not see to it."""
+    if change.new or change.unique_keys:
+        return []
+    match = build.same_keys(change.keys, "s", "t")
+    if current:
+        match = exp.and_(match, build.col(current, "t"))
+    doubled = (
+        exp.select(*build.cols(change.keys, "t"))
+        .from_(build.table(change.target, "t"))
+        .join(build.table(rows, "s"), on=match)
+        .group_by(*build.cols(change.keys, "t"))
+        .having(exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1)))
+        .limit(_SAMPLES)
+    )
+    return [
+        Require(
+            name="check the target's keys", why="nothing in the table itself keeps them unique",
+            query=build.text(doubled, dialect), problem="target_duplicate_key", columns=change.keys,
+        )
+    ]  # fmt: skip
+
+
+def unique(keys: list[str], rows: TableName, dialect: Dialect, why: str) -> Require:
+    """Return the check that no key is in `rows` twice."""
+    doubled = (
+        exp.select(*build.cols(keys), exp.alias_(exp.Count(this=exp.Star()), "rows", quoted=True))
+        .from_(build.table(rows))
+        .group_by(*build.cols(keys))
+        .having(exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1)))
+        .limit(_SAMPLES)
+    )
+    return Require(
+        name="check keys are unique", why=why, query=build.text(doubled, dialect), problem="duplicate_key",
+        columns=tuple(keys),
+    )  # fmt: skip
+
+
+def _no_null_keys(keys: list[str], dialect: Dialect) -> Require:
+    empty = exp.select(*build.cols(keys)).from_(build.table(STAGED))
+    empty = empty.where(build.either([build.is_null(key) for key in keys])).limit(_SAMPLES)
+    return Require(
+        name="check keys are present", why="a row without its key cannot be found again",
+        query=build.text(empty, dialect), problem="null_key", columns=tuple(keys),
+    )  # fmt: skip

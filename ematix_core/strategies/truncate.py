@@ -1,0 +1,43 @@
+"""truncate: replace all rows in one step; readers see the old rows until the new ones are complete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from ematix_core.errors import UnsupportedError
+from ematix_core.sql import build
+from ematix_core.sql.dialect import Replace
+from ematix_core.strategies import staging
+from ematix_core.strategies.plan import Clear, Count, Fill, Insert, Step
+
+if TYPE_CHECKING:
+    from ematix_core.sql.dialect import Dialect
+    from ematix_core.strategies.plan import Change
+
+
+def steps(change: Change, dialect: Dialect) -> list[Step]:
+    """Plan the replacement. Raises UnsupportedError when the system has no recipe for it."""
+    match dialect.replace:
+        case Replace.TRANSACTION:
+            why = f"{dialect.name}: readers keep the old rows until the transaction commits"
+        case Replace.OVERWRITE:
+            why = f"{dialect.name}: the new files become visible in one step"
+        case Replace.SWAP:
+            raise UnsupportedError(f"{dialect.name}: replacing by exchanging names is not built yet")
+    clear = Clear(name="remove the old rows", why=why, table=change.target, counts=Count.DELETED)
+    if change.new:
+        clear = Clear(name="start empty", why="the table is new", table=change.target)
+    if not change.staged:
+        direct = Fill(
+            name="load rows", why="nothing has to be compared", table=change.target, columns=change.columns,
+            counts=Count.INSERTED,
+        )  # fmt: skip
+        return [clear, direct]
+    query = exp.select(*build.cols(change.names)).from_(build.table(staging.STAGED))
+    apply = Insert(
+        name="load rows", why="after the old ones are gone", table=change.target, columns=change.names,
+        query=build.text(query, dialect), counts=Count.INSERTED,
+    )  # fmt: skip
+    return [staging.fill(change), clear, apply, *staging.cleanup(staging.STAGED, dialect)]
