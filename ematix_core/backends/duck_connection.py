@@ -1,0 +1,272 @@
+"""DuckDB as ematix uses it everywhere: settings, reading as Arrow, and its errors in our words.
+
+Shared by the backends that run on DuckDB (`duckdb`, `memory`, `objects`). The driver is imported inside the functions,
+so that a Dialect record can be read without it.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import unicodedata
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from ematix_core.errors import (
+    CancelledError,
+    ConfigError,
+    ConnectError,
+    ConversionError,
+    DiskFullError,
+    EmatixError,
+    KeyViolationError,
+    LockedError,
+    MissingDriverError,
+    MissingSourceError,
+    RunError,
+    SourceError,
+    SqlError,
+    UnsupportedError,
+)
+from ematix_core.model.table import Column
+from ematix_core.types import from_arrow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import ModuleType
+
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+BATCH_ROWS = 122_880
+"""Rows of one DuckDB row group: larger batches pass the memory limit (FACTS, section 1)."""
+
+SETTINGS: Mapping[str, Any] = {
+    "TimeZone": "UTC",  # an instant is kept and shown in UTC, whatever the zone of the machine
+    "arrow_lossless_conversion": True,  # uuid and json come out as such, not as text
+    "autoinstall_known_extensions": False,  # a query never downloads code
+    "memory_limit": "1GB",  # beyond it DuckDB spills to temp_directory; its own default is 80% of the machine
+    "python_enable_replacements": False,  # a name in FROM is a table, never a Python variable that happens to be near
+}
+"""What each connection is set to, unless the user's options say otherwise; `threads` stays DuckDB's: one a CPU."""
+
+# These can only be given when a database is opened: https://duckdb.org/docs/current/configuration/overview
+_AT_START = frozenset({"access_mode", "allow_unsigned_extensions", "storage_compatibility_version"})
+# Types that Arrow has no form for, or no form that keeps every value: they travel as the ones on the right.
+_TRAVELS_AS = {"UHUGEINT": "DECIMAL(38,0)", "HUGEINT": "DECIMAL(38,0)", "BIGNUM": "VARCHAR", "BIT": "VARCHAR"}
+_FOREIGN = re.compile(rf'"(?:[^"]|"")*"|\b({"|".join(_TRAVELS_AS)})\b')
+
+
+def driver() -> ModuleType:
+    """Return the module duckdb. Raises MissingDriverError when it is not installed."""
+    try:
+        import duckdb
+    except ImportError as error:
+        raise MissingDriverError("duckdb", "duckdb", "duckdb") from error
+    return duckdb
+
+
+def open_duck(path: str | Path = ":memory:", **settings: Any) -> DuckDBPyConnection:  # noqa: ANN401 - DuckDB's own settings
+    """Open a DuckDB database with our standard settings; `settings` are DuckDB's own and override them.
+
+    Raises ConnectError, LockedError (another process has the file) and ConfigError (an unknown setting).
+    """
+    at_start = {name: str(value) for name, value in settings.items() if name in _AT_START}
+    with translated(f"open {path}"):
+        connection: DuckDBPyConnection = driver().connect(str(path), config=at_start)
+    later = {name: value for name, value in settings.items() if name not in _AT_START}
+    if str(path) == ":memory:":
+        # DuckDB's own default is `.tmp` in the working directory; the name is ours alone because a database reuses
+        # the file names of any other one that spills to the same folder.
+        later = {"temp_directory": str(Path(tempfile.gettempdir()) / f"ematix_duckdb_{uuid4().hex}")} | later
+    try:
+        configure(connection, later)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def configure(connection: DuckDBPyConnection, settings: Mapping[str, Any]) -> None:
+    """Apply our standard settings and the user's to a connection, or to a new cursor: some do not carry over."""
+    for name, value in {**SETTINGS, **settings}.items():
+        text = str(value).replace("'", "''")
+        try:
+            connection.execute(f"SET {_identifier(name)} = '{text}'")
+        except driver().Error as error:
+            raise ConfigError(
+                f"DuckDB refuses the setting {name}={value!r}: {_head(error)}",
+                hint="`SELECT name, description FROM duckdb_settings()` lists them.",
+            ) from error
+
+
+def _identifier(name: str) -> str:
+    if not name.isidentifier():
+        raise ConfigError(f"{name!r} is no name of a DuckDB setting")
+    return name
+
+
+def relation(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> DuckDBPyRelation:
+    """Return the query as a relation whose columns all have an Arrow form; nothing is read yet.
+
+    `sql` has `$name` parameters, and `parameters` just those. HUGEINT (the type of `sum(integer)`) travels as
+    DECIMAL(38,0) and BIT as text. The connection is taken until the relation's reader is exhausted or closed.
+    Raises the errors of `translate`.
+    """
+    with translated(sql):
+        _require_query(connection, sql)
+    try:
+        found = connection.sql(sql, params=dict(parameters) or None)
+    except driver().Error as error:
+        raise _located(connection, sql, parameters, error) from error
+    kinds = [str(kind) for kind in found.types]
+    travels = [_FOREIGN.sub(lambda m: _TRAVELS_AS[m[1]] if m[1] else m[0], kind) for kind in kinds]
+    if travels == kinds:
+        return found
+    return found.project(
+        ", ".join(
+            (f"#{i}" if old == new else f"CAST(#{i} AS {new})") + f" AS {quote(name)}"
+            for i, (old, new, name) in enumerate(zip(kinds, travels, found.columns, strict=True), start=1)
+        )
+    )
+
+
+def _require_query(connection: DuckDBPyConnection, sql: str) -> None:
+    """Raise SqlError for anything but a query: `sql()` would run it, and it is called while planning, too."""
+    kinds = driver().StatementType
+    harmless = {kinds.SELECT, kinds.EXPLAIN, kinds.PRAGMA, kinds.CALL, kinds.RELATION}
+    statements = connection.extract_statements(sql)
+    if not statements or any(statement.type not in harmless for statement in statements):
+        raise SqlError("the statement returns no rows: it is no query", statement=sql)
+
+
+def _located(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, Any], error: Exception) -> EmatixError:
+    """Return the error with its position: `sql()` does not give it for unknown columns, EXPLAIN does."""
+    duckdb = driver()
+    if isinstance(error, (duckdb.BinderException, duckdb.CatalogException)) and "LINE " not in str(error):
+        try:
+            connection.execute(f"EXPLAIN {sql}", dict(parameters) or None).fetchall()
+        except duckdb.Error as again:
+            found = translate(again, f"EXPLAIN {sql}")
+            if isinstance(found, SqlError) and found.position is not None:
+                return SqlError(found.what, statement=sql, position=found.position - len("EXPLAIN "))
+    return translate(error, sql)
+
+
+def quote(*names: str) -> str:
+    """Return the names as one quoted identifier, empty ones left out: `"analytics"."orders"`."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names if name)
+
+
+def columns_from(schema: pa.Schema) -> tuple[Column, ...]:
+    """Return the columns of an Arrow schema. Raises UnsupportedError naming a column that no column type fits."""
+    columns = []
+    for field in schema:
+        try:
+            columns.append(Column(field.name, from_arrow(field.type), field.nullable))
+        except TypeError as error:
+            raise UnsupportedError(
+                f"column {field.name!r} has the type {field.type}, which ematix cannot carry",
+                hint=f"Cast it in the query, for example: CAST({quote(field.name)} AS VARCHAR).",
+            ) from error
+    return tuple(columns)
+
+
+@contextmanager
+def translated(statement: str) -> Iterator[None]:
+    """Raise the errors of DuckDB as ours, for calls and for the reading of a result.
+
+    A result's reader wraps DuckDB's message in an OSError; and Ctrl-C during a call arrives as
+    `RuntimeError("Query interrupted")`, which becomes KeyboardInterrupt again.
+    """
+    try:
+        yield
+    except (driver().Error, OSError) as error:
+        if isinstance(error, OSError) and not _CLASS.match(str(error)):
+            raise
+        raise translate(error, statement) from error
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from error
+        raise
+
+
+_CLASS = re.compile(r"(?:INTERRUPT|[A-Z][A-Za-z ]*) Error: ")
+_LOCKED = re.compile(r'Could not set lock on file "(.*?)": (?:Conflicting lock is held in (.*?)\. See)?')
+_NO_FILE = re.compile(r'Cannot open file "(.*?)": No such file')
+# By the start of DuckDB's message, which is the same in its own exceptions and in those of a result's reader.
+_BY_MESSAGE: tuple[tuple[re.Pattern[str], type[EmatixError], str], ...] = (
+    (
+        re.compile(r"No space left on device|max_temp_directory_size|Disk quota exceeded"),
+        DiskFullError,
+        "Free space there, or point the option temp_directory at a larger disk. Nothing was committed.",
+    ),
+    (re.compile(r"INTERRUPT Error"), CancelledError, ""),
+    (re.compile(r"IO Error: No files found that match"), MissingSourceError, ""),
+    (
+        re.compile(r"IO Error: .*(?:No such file or directory|not a valid DuckDB database|Cannot open|Is a directory)"),
+        ConnectError,
+        "",
+    ),
+    (re.compile(r"IO Error"), SourceError, ""),
+    (re.compile(r"(?:Conversion|Out of Range) Error"), ConversionError, "Cast the value in the query, or clean it."),
+    (re.compile(r"Constraint Error: .*(?:UNIQUE|uplicate key)"), KeyViolationError, ""),
+    (re.compile(r"Constraint Error: NOT NULL"), ConversionError, ""),
+    (
+        re.compile(r"Out of Memory Error"),
+        RunError,
+        "Raise the connection's option memory_limit, or set temp_directory.",
+    ),
+    (re.compile(r"Transaction.* Error: .*onflict"), LockedError, "Another session changed the same: run it again."),
+)
+
+
+def translate(error: Exception, statement: str) -> EmatixError:
+    """Return the error of our tree that says what DuckDB's error means; SqlError for what has no class of its own."""
+    message = str(error)
+    if locked := _LOCKED.search(message):
+        holder = f" by {locked[2]}" if locked[2] else ""
+        return LockedError(
+            f"the DuckDB file {locked[1]} is in use{holder}",
+            hint="DuckDB admits one process at a time: wait until that one ends, or stop it.",
+        )
+    if (missing := _NO_FILE.search(message)) and not (folder := Path(missing[1]).parent).exists():
+        return ConnectError(f"cannot open {missing[1]}: there is no folder {folder}", hint=f"Run: mkdir -p {folder}")
+    for pattern, kind, hint in _BY_MESSAGE:
+        if pattern.search(message):
+            return kind(_head(error), hint=hint)
+    return SqlError(_head(error), statement=statement, position=_position(message, statement))
+
+
+def _head(error: Exception) -> str:
+    """Return DuckDB's message without its class (`Binder Error: `) and without the excerpt at its end."""
+    return _CLASS.sub("", str(error).partition("\n\nLINE ")[0], count=1).strip().replace("\n", " ")
+
+
+def _position(message: str, statement: str) -> int | None:
+    """Return the offset that the caret under DuckDB's `LINE n: ...` stands for; it may show a part of a long line."""
+    found = re.search(r"^LINE (\d+): (.*)\n( *)\^", message, re.MULTILINE)
+    if found is None:
+        return None
+    number, shown, width = int(found[1]), found[2], len(found[3]) - len(f"LINE {found[1]}: ")
+    if shown.startswith("..."):
+        shown, width = shown[3:], width - 3
+    shown = shown.removesuffix("...")
+    lines = statement.split("\n")
+    at = lines[number - 1].find(shown) if number <= len(lines) else -1
+    if at < 0:
+        return None
+    offset = 0
+    while width > 0 and offset < len(shown):
+        width -= _columns(shown[offset])
+        offset += 1
+    return sum(len(line) + 1 for line in lines[: number - 1]) + at + offset
+
+
+def _columns(character: str) -> int:
+    """Return how many columns of a terminal the character takes, as DuckDB counts them under its caret."""
+    if unicodedata.combining(character) or unicodedata.category(character).startswith("C"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
