@@ -135,7 +135,7 @@ def create_as(target: TableName, query: exp.Query) -> exp.Create:
 
 def drop(target: TableName) -> exp.Drop:
     """Return `DROP TABLE target`."""
-    return exp.Drop(this=table(target), kind="TABLE")
+    return exp.Drop(tables=[table(target)], kind="TABLE")
 
 
 def count(query_from: exp.Expression) -> exp.Select:

@@ -83,13 +83,14 @@ def target_unique(change: Change, rows: TableName, dialect: Dialect, *, current:
     """Return the check that the target has one (current) row for each staged key, where the system does not see to it."""
     if change.new or change.unique_keys:
         return []
-    match = build.same_keys(change.keys, "s", "t")
+    staged = exp.select(exp.Literal.number(1)).from_(build.table(rows, "s"))
+    match = build.exists(staged.where(build.same_keys(change.keys, "s", "t")))
     if current:
-        match = exp.and_(match, build.col(current, "t"))
+        match = exp.and_(build.col(current, "t"), match)
     doubled = (
         exp.select(*build.cols(change.keys, "t"))
         .from_(build.table(change.target, "t"))
-        .join(build.table(rows, "s"), on=match)
+        .where(match)
         .group_by(*build.cols(change.keys, "t"))
         .having(exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1)))
         .limit(_SAMPLES)

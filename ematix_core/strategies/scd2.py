@@ -1,0 +1,140 @@
+"""scd2: one row a version, half-open intervals, one current row a key.
+
+Without `event_time` a version is dated by the load: a staged row that differs from its key's current version closes
+it and opens a new one. With `event_time` the data dates the versions; see `history`.
+
+Both then close what the load lacks (`deletes="close"`) and what no load has brought for `ttl`. A key that comes back
+after such a close opens a new version. Applying the same rows again changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from ematix_core.errors import UnsupportedError
+from ematix_core.model.mode import Scd2
+from ematix_core.sql import build
+from ematix_core.sql.dialect import Upsert
+from ematix_core.strategies import history, staging
+from ematix_core.strategies.plan import LOAD_TIME, TTL_LIMIT, Count, Execute, Insert, Step
+
+if TYPE_CHECKING:
+    from ematix_core.model.table import TableName
+    from ematix_core.sql.dialect import Dialect
+    from ematix_core.strategies.plan import Change
+
+
+def steps(change: Change, dialect: Dialect) -> list[Step]:
+    """Plan the load. Raises UnsupportedError for systems that cannot update rows."""
+    mode = change.mode
+    assert isinstance(mode, Scd2)  # noqa: S101 - the planner picks this module by the mode
+    if dialect.upsert is Upsert.NONE:
+        raise UnsupportedError(f"{dialect.name}: scd2 needs updates, which it does not have")
+    plan: list[Step] = [staging.fill(change)]
+    if mode.event_time:
+        rows = staging.STAGED
+        plan += history.checks(change, dialect)
+    else:
+        rows, prepared = staging.keyed_rows(change, dialect, mode.order_by)
+        plan += prepared
+    if mode.deletes == "close":
+        plan += staging.refuse_empty(rows, dialect, allow_empty=mode.allow_empty)
+    plan += staging.target_unique(change, rows, dialect, current=mode.is_current)
+    plan += history.steps(change, dialect) if mode.event_time else _by_load_time(change, mode, rows, dialect)
+    if not change.new:
+        plan += _close_missing(change, mode, rows, dialect)
+        plan += _expire(change, mode, rows, dialect)
+    return [*plan, *staging.cleanup(rows, dialect)]
+
+
+def _by_load_time(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> list[Step]:
+    current = exp.and_(build.same_keys(change.keys, "t", "s"), build.col(mode.is_current, "t"))
+    plan: list[Step] = []
+    if not change.new and change.compare:
+        changed = exp.and_(current, build.differs(change.compare, "t", "s"))
+        plan.append(
+            _close(change, mode, build.table(rows, "s"), changed, dialect, "versions whose compared columns differ")
+        )
+    query = exp.select(*_opened(change, mode, build.bound(LOAD_TIME))).from_(build.table(rows, "s"))
+    if not change.new:
+        there = exp.select(exp.Literal.number(1)).from_(build.table(change.target, "t")).where(current.copy())
+        query = query.where(build.not_exists(there))
+    plan.append(_open(change, mode, query, dialect, "keys without a current version: new, changed or back again"))
+    return plan
+
+
+def _close_missing(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> list[Step]:
+    plan: list[Step] = []
+    if mode.event_time and (mode.deletes == "close" or mode.ttl):
+        plan.append(_reopen(change, mode, dialect))
+    if mode.deletes != "close":
+        return plan
+    staged = exp.select(exp.Literal.number(1)).from_(build.table(rows, "s"))
+    gone = build.not_exists(staged.where(build.same_keys(change.keys, "s", "t")))
+    why = "deletes='close': keys that the load lacks"
+    return [*plan, _close(change, mode, None, exp.and_(build.col(mode.is_current, "t"), gone), dialect, why)]
+
+
+def _reopen(change: Change, mode: Scd2, dialect: Dialect) -> Insert:
+    """Open a version now for keys that were closed and are in this load, with the latest staged values."""
+    assert mode.event_time  # noqa: S101 - only called with event time
+    position = build.ranked("row_number", build.cols(change.keys), [build.descending(build.col(mode.event_time))])
+    latest = exp.select(*build.cols(change.names), exp.alias_(position, "_rank", quoted=True))
+    latest = latest.from_(build.table(staging.STAGED))
+    current = exp.select(exp.Literal.number(1)).from_(build.table(change.target, "t"))
+    current = current.where(build.same_keys(change.keys, "t", "s"), build.col(mode.is_current, "t"))
+    query = exp.select(*_opened(change, mode, build.bound(LOAD_TIME)))
+    query = query.from_(exp.alias_(exp.paren(latest), "s", table=True, quoted=True)).where(
+        exp.EQ(this=build.col("_rank", "s"), expression=exp.Literal.number(1)), build.not_exists(current)
+    )
+    return _open(change, mode, query, dialect, "keys that were closed and came back")
+
+
+def _expire(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> list[Step]:
+    if mode.ttl is None:
+        return []
+    seen = exp.and_(build.same_keys(change.keys, "t", "s"), build.col(mode.is_current, "t"))
+    staged = exp.select(exp.Literal.number(1)).from_(build.table(rows, "s")).where(seen)
+    mark = build.update_from(
+        change.target, {mode.last_seen: build.bound(LOAD_TIME)}, source=None, where=build.exists(staged)
+    )
+    old = exp.LT(this=build.col(mode.last_seen, "t"), expression=build.bound(TTL_LIMIT))
+    expired = exp.and_(build.col(mode.is_current, "t"), old)
+    return [
+        Execute(
+            name="note who was seen", why="ttl counts from the last load that brought the key",
+            sql=build.text(mark, dialect), parameters=(LOAD_TIME,),
+        ),
+        _close(change, mode, None, expired, dialect, f"ttl: not seen for {mode.ttl}", extra=(TTL_LIMIT,)),
+    ]  # fmt: skip
+
+
+def _opened(change: Change, mode: Scd2, since: exp.Expression) -> list[exp.Expression]:
+    """Return the select list of a version that begins at `since` and is current, in the order of `_columns`."""
+    data = build.cols(change.names[:-1], "s")
+    tail = [since, exp.null(), exp.true(), build.col(change.names[-1], "s")]
+    return [*data, *tail, *([build.bound(LOAD_TIME)] if mode.ttl else [])]
+
+
+def _open(change: Change, mode: Scd2, query: exp.Select, dialect: Dialect, why: str) -> Insert:
+    return Insert(
+        name="open versions", why=why, table=change.target, columns=(*change.names[:-1], *mode.history_columns()),
+        query=build.text(query, dialect), parameters=(LOAD_TIME,), counts=Count.INSERTED,
+    )  # fmt: skip
+
+
+def _close(
+    change: Change, mode: Scd2, source: exp.Expression | None, where: exp.Expression, dialect: Dialect, why: str,
+    extra: tuple[str, ...] = (),
+) -> Execute:  # fmt: skip
+    """Return the step that ends versions now; one that is dated in the future ends where it begins, as never in force."""
+    begun = exp.LT(this=build.col(mode.valid_from, "t"), expression=build.bound(LOAD_TIME))
+    until = exp.Case().when(begun, build.bound(LOAD_TIME)).else_(build.col(mode.valid_from, "t"))
+    values = {mode.valid_to: until, mode.is_current: exp.false()}
+    statement = build.update_from(change.target, values, source=source, where=where)
+    return Execute(
+        name="close versions", why=why, sql=build.text(statement, dialect), parameters=(LOAD_TIME, *extra),
+        counts=Count.CLOSED,
+    )  # fmt: skip
