@@ -1,0 +1,116 @@
+"""`flow connections`: what connections there are, and whether they can be reached."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ematix_core.cli import failure
+from ematix_core.cli.list import connection_data, connection_rows
+from ematix_core.cli.loading import known_connections
+from ematix_core.cli.options import project_options
+from ematix_core.cli.output import print_json, print_table, styled_status
+from ematix_core.errors import EmatixError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ematix_core.config.connections import FoundConnection
+
+AT_ONCE = 8
+"""Connections that are checked at one time, so that one that does not answer holds up no other."""
+
+
+@click.group("connections", invoke_without_command=True)
+@click.pass_context
+def connections(ctx: click.Context) -> None:
+    """List connections; check that they can be reached.
+
+    They come from the project, EMATIX_CONNECTION_<NAME> variables, ./ematix.toml and the user's ematix.toml, in this
+    order. Without a subcommand: list.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_connections, names=(), modules=(), as_json=False)
+
+
+@connections.command("list")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@project_options
+def list_connections(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) -> None:
+    """List connections, secrets masked, and where each is set."""
+    found = known_connections(names, modules)
+    data = [connection_data(one.connection) | {"from": one.origin} for one in found]
+    if as_json:
+        print_json({"connections": data})
+    elif not data:
+        click.echo("no connection is declared")
+    else:
+        rows = [(*row, one["from"]) for row, one in zip(connection_rows(data), data, strict=True)]
+        print_table(("connection", "kind", "settings", "from"), rows)
+
+
+@connections.command("check")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@project_options
+def check(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) -> None:
+    """Open each connection and say what answers. Exit code 1 when one does not."""
+    checks = check_all(known_connections(names, modules))
+    if as_json:
+        print_json({"connections": [one.data() for one in checks]})
+    elif not checks:
+        click.echo("no connection is declared")
+    else:
+        print_table(("connection", "kind", "status", "seconds", "answer"), [one.row() for one in checks])
+        for one in checks:
+            if one.error:
+                click.echo(failure.text(one.error.at(f"connection {one.name}")), err=True)
+    if any(one.error for one in checks):
+        click.get_current_context().exit(failure.FAILED)
+
+
+@dataclass(frozen=True)
+class Check:
+    """What became of opening one connection."""
+
+    name: str
+    kind: str
+    seconds: float
+    answer: str = ""
+    error: EmatixError | None = None
+
+    @property
+    def status(self) -> str:
+        """`ok` or `failed`."""
+        return "failed" if self.error else "ok"
+
+    def data(self) -> dict[str, Any]:
+        """Return the check as plain data."""
+        error = failure.as_data(self.error) if self.error else None
+        base = {"connection": self.name, "kind": self.kind, "status": self.status}
+        return base | {"seconds": round(self.seconds, 3), "answer": self.answer, "error": error}
+
+    def row(self) -> tuple[Any, ...]:
+        """Return the check as a row of a table."""
+        answer = type(self.error).__name__ if self.error else self.answer
+        return (self.name, self.kind, styled_status(self.status), self.seconds, answer)
+
+
+def check_all(found: Sequence[FoundConnection]) -> list[Check]:
+    """Open the connections, several at a time, and return the checks in the order given."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(_check, found))
+
+
+def _check(found: FoundConnection) -> Check:
+    from ematix_core.engine import check_connection
+
+    connection, begun = found.connection, time.monotonic()
+    try:
+        answer, error = check_connection(connection), None
+    except EmatixError as caught:
+        answer, error = "", caught
+    return Check(connection.name, connection.kind, time.monotonic() - begun, answer, error)

@@ -1,0 +1,64 @@
+"""The options that commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+DEBUG = "ematix_core.cli.debug"
+JSON = "ematix_core.cli.json"
+
+
+def _remember(key: str) -> Callable[[click.Context, click.Parameter, bool], bool]:
+    """Keep a flag where failures find it, whichever command it was given to."""
+
+    def keep(ctx: click.Context, _: click.Parameter, wanted: bool) -> bool:
+        if wanted:
+            ctx.meta[key] = True
+        return wanted
+
+    return keep
+
+
+debug_option = click.option(
+    "--debug",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_remember(DEBUG),
+    help="Show the Python traceback of an error.",
+)
+
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,
+    callback=_remember(JSON),
+    help="Print one JSON document on stdout; everything else goes to stderr.",
+)
+
+module_option = click.option(
+    "-m",
+    "--module",
+    "modules",
+    multiple=True,
+    metavar="NAME",
+    help="A module, package or .py file with declarations. May be repeated. Default: [project] modules in ematix.toml.",
+)
+
+
+def output_options(command: _Command) -> _Command:
+    """Give a command `--json` and `--debug`."""
+    return json_option(debug_option(command))
+
+
+def project_options(command: _Command) -> _Command:
+    """Give a command `--module`, `--json` and `--debug`."""
+    return module_option(output_options(command))

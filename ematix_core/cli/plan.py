@@ -1,0 +1,28 @@
+"""`flow plan`: every statement that a run would execute, with the reason for each choice."""
+
+from __future__ import annotations
+
+import click
+from ematix_core.cli.loading import load
+
+from ematix_core.cli.options import project_options
+from ematix_core.cli.output import print_json
+from ematix_core.cli.select import GRAMMAR, select
+
+
+@click.command("plan", epilog=GRAMMAR)
+@click.argument("names", nargs=-1, metavar="[PATH.py|MODULE] [NAME]...")
+@project_options
+def plan(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) -> None:
+    """Show what a run would do, and why, without doing it.
+
+    Connects to read the source's columns and the target's tables; changes nothing. Without NAME: all jobs.
+    """
+    project, patterns = load(names, modules)
+    from ematix_core.engine import plan_job
+
+    plans = [plan_job(job, project) for job in select(project.jobs, project.workflows, patterns).jobs]
+    if as_json:
+        print_json({"plans": [one.to_dict() for one in plans]})
+    else:
+        click.echo("\n\n".join(str(one) for one in plans))

@@ -1,0 +1,103 @@
+"""The command `flow` itself: a lazy table of its commands, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+from ematix_core.cli.options import debug_option
+
+
+class Entry(NamedTuple):
+    """Where a command lives (its module below `cli`, and the name in it) and its line in `flow --help`.
+
+    The line stands here so that the help needs none of the modules; a test holds it equal to the command's own.
+    """
+
+    module: str
+    name: str
+    summary: str
+
+
+COMMANDS = {
+    "init": Entry("init", "init", "Make a small project that runs as it is."),
+    "list": Entry("list", "list_", "List jobs, workflows and connections."),
+    "plan": Entry("plan", "plan", "Show what a run would do, and why, without doing it."),
+    "preview": Entry("plan", "plan", "The same as plan."),
+    "dry-run": Entry("plan", "plan", "The same as plan."),
+    "run": Entry("run", "run", "Run jobs and workflows."),
+    "runs": Entry("runs", "runs", "List past runs; show one of them."),
+    "logs": Entry("logs", "logs", "Print the log of a run."),
+    "connections": Entry("connections", "connections", "List connections; check that they can be reached."),
+    "secrets": Entry("secrets", "secrets", "Test that ${...} references can be resolved."),
+    "validate": Entry("validate", "validate", "Check the declarations without connecting to anything."),
+    "doctor": Entry("doctor", "doctor", "Look at the installation, the settings and the store."),
+    "completion": Entry("completion", "completion", "Print the completion script for a shell."),
+}
+
+
+class Root(click.Group):
+    """Imports a command when it is asked for, and turns its errors into a message and an exit code."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = getattr(import_module(f"ematix_core.cli.{entry.module}"), entry.name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from ematix_core.errors import near
+
+            ctx.fail(f"There is no command {args[0]!r}. {near(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click declares it
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost handler; it reports them all
+            from ematix_core.cli.failure import report
+
+            ctx.exit(report(error, ctx))
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"ematix {version('ematix')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Root,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="Exit codes: 0 done · 1 a job or a check failed · 2 wrong command line or declaration · 130 stopped.",
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
+@debug_option
+@click.pass_context
+def flow(ctx: click.Context) -> None:
+    """Run pipelines that are declared in Python.
+
+    New here? Type `flow init shop`.
+    """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False

@@ -1,0 +1,93 @@
+"""What `flow run` says when it is over: a table on stdout, warnings and causes on stderr."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ematix_core.cli import failure
+from ematix_core.cli.output import print_table, styled_status
+from ematix_core.engine.result import COUNTS
+from ematix_core.model.connection import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ematix_core.engine.result import JobOutcome, RunResult, WorkflowResult
+    from ematix_core.errors import EmatixError
+
+HEADERS = ("job", "status", "mode", "rows read", *COUNTS, "seconds", "rows/s")
+
+
+def exit_code(result: WorkflowResult) -> int:
+    """Return 0 when every job succeeded, 130 when the run was cancelled, else 1."""
+    return {"succeeded": failure.OK, "cancelled": failure.INTERRUPTED}.get(result.status, failure.FAILED)
+
+
+def print_summary(result: WorkflowResult) -> None:
+    """Print one row a job, with a row below it for each of several targets, and a closing line."""
+    print_table(HEADERS, [row for outcome in result.outcomes for row in _rows(outcome)])
+    tally = [
+        f"{n} {status}" for status in ("succeeded", "failed", "skipped", "cancelled") if (n := _count(result, status))
+    ]
+    click.echo(f"{', '.join(tally)} in {result.seconds:.2f} s · run {result.workflow_run_id}")
+
+
+def complain(result: WorkflowResult, errors: Mapping[str, EmatixError], *, debug: bool) -> None:
+    """Print warnings, then the cause of each failure, then what a cancelled run leaves behind, on stderr."""
+    for outcome in result.outcomes:
+        if outcome.result:
+            for warning in _warnings(outcome.result):
+                click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {outcome.job}: {warning}", err=True)
+    for outcome in result.outcomes:
+        if outcome.status == "failed":
+            click.echo(_cause(outcome, errors.get(outcome.job), debug=debug), err=True)
+    if result.status == "cancelled":
+        click.echo(_cancelled(result), err=True)
+
+
+def _rows(outcome: JobOutcome) -> Iterator[tuple[Any, ...]]:
+    run = outcome.result
+    if run is None:
+        yield (outcome.job, styled_status(outcome.status), *[None] * (len(HEADERS) - 2))
+        return
+    modes = ", ".join(dict.fromkeys(target.mode for target in run.targets))
+    counts = [getattr(run, name) for name in COUNTS]
+    rate = round(run.rows_per_second)
+    yield (outcome.job, styled_status(outcome.status), modes, run.rows_read, *counts, run.seconds, rate)
+    if len(run.targets) > 1:
+        for target in run.targets:
+            each = [getattr(target, name) for name in COUNTS]
+            yield (f"  {target.target}", "", target.mode, target.rows_read, *each, None, None)
+
+
+def _count(result: WorkflowResult, status: str) -> int:
+    return sum(outcome.status == status for outcome in result.outcomes)
+
+
+def _warnings(run: RunResult) -> Iterator[str]:
+    for target in run.targets:
+        yield from target.warnings
+        if target.quarantined:
+            yield f"{target.quarantined:,} rows of {target.target} went to its quarantine table"
+        if target.repeated:
+            yield f"{target.target} had this load already; the counts are those of that load"
+
+
+def _cause(outcome: JobOutcome, error: EmatixError | None, *, debug: bool) -> str:
+    if error is None:
+        return mask(f"{click.style('error:', fg='red', bold=True)} {outcome.error} (job {outcome.job})")
+    trace = mask("".join(traceback.format_exception(error))) if debug else failure.users_trace(error)
+    return "\n".join(part for part in (trace.rstrip(), failure.text(error.at(f"job {outcome.job}"))) if part)
+
+
+def _cancelled(result: WorkflowResult) -> str:
+    stopped = [outcome.job for outcome in result.outcomes if outcome.status == "cancelled"]
+    done = [outcome.job for outcome in result.outcomes if outcome.status == "succeeded"]
+    if not done:
+        left = f"{', '.join(stopped)} rolled back; " if stopped else ""
+        return f"cancelled: {left}nothing of this run is in the target"
+    left = f"{', '.join(stopped)} rolled back, nothing of it is in the target; " if stopped else ""
+    return f"cancelled: {left}{', '.join(done)} had finished before"

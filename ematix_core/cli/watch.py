@@ -1,0 +1,25 @@
+"""Where the engine reports its progress to: bars when stderr is a terminal, else lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ematix_core.cli.lines import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def watching(*, verbose: bool) -> Iterator[Lines]:
+    """Yield the progress to hand to the engine; bars are on the terminal as long as this is open."""
+    if verbose or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield Lines(verbose=verbose)
+        return
+    from ematix_core.cli.bars import Bars
+
+    with Bars() as bars:
+        yield bars
