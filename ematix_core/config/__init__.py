@@ -1,0 +1,1 @@
+"""Settings, connection look-up, `${...}` references and the secrets behind them."""
