@@ -1,0 +1,54 @@
+"""Which module serves a kind of connection: one literal table, and the entry points of other packages."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, cast
+
+from ematix_core.errors import ConfigError, near
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from ematix_core.backends.protocols import Source, Target
+    from ematix_core.model.connection import Connection
+    from ematix_core.sql.dialect import Dialect
+
+MODULES = {
+    "duckdb": "ematix_core.backends.duckdb",
+    "memory": "ematix_core.backends.memory",
+    "objects": "ematix_core.backends.objects",
+    "sqlite": "ematix_core.backends.sqlite",
+}
+ENTRY_POINTS = "ematix.backends"
+"""Entry-point group by which a package adds a kind: `clickhouse = "ematix_clickhouse"`."""
+
+
+def kinds() -> tuple[str, ...]:
+    """Return every kind that is known, built-in ones and those of other packages, sorted."""
+    return tuple(sorted({*MODULES, *(point.name for point in entry_points(group=ENTRY_POINTS))}))
+
+
+def dialect(kind: str) -> Dialect:
+    """Return the capability record of a kind, without its driver. Raises ConfigError for an unknown kind."""
+    return cast("Dialect", _module(kind).DIALECT)
+
+
+def source(connection: Connection) -> Source:
+    """Return what reads from the connection. Raises MissingDriverError; UnsupportedError when it cannot be read."""
+    return cast("Source", _module(connection.kind).source(connection))
+
+
+def target(connection: Connection) -> Target:
+    """Return what writes to the connection. Raises MissingDriverError; UnsupportedError when it cannot be written."""
+    return cast("Target", _module(connection.kind).target(connection))
+
+
+def _module(kind: str) -> ModuleType:
+    if kind in MODULES:
+        return import_module(MODULES[kind])
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name == kind:
+            return cast("ModuleType", point.load())
+    raise ConfigError(f"no backend serves connections of kind {kind!r}", hint=near(kind, kinds()))
