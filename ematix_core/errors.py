@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+_LISTED = 20
+"""How many known names a hint lists."""
+
+
 class Transient:
     """Mixed into errors that may go away by themselves: a retry makes sense."""
 
@@ -74,7 +78,18 @@ class DeclarationError(EmatixError, Permanent, ValueError):
 
 
 class ProjectError(EmatixError, Permanent):
-    """The declarations of a project do not fit together, or a module of it cannot be loaded."""
+    """The declarations of a project do not fit together, or a module of it cannot be loaded.
+
+    `traceback` is the text of the user's own frames when a module raised; its error is the `__cause__`.
+    """
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", traceback: str = "") -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        """Render the message, then the traceback."""
+        return f"{super().__str__()}\n{self.traceback}" if self.traceback else super().__str__()
 
 
 class ConfigError(EmatixError, Permanent):
@@ -187,7 +202,8 @@ def near(name: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
     matches = get_close_matches(name, names, n=1, cutoff=0.6)
     guess = f"Did you mean {matches[0]!r}? " if matches else ""
-    listing = f"Known: {', '.join(names)}." if names else "None is declared."
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    listing = f"Known: {', '.join(names[:_LISTED])}{more}." if names else "None is declared."
     return guess + listing
 
 

@@ -7,22 +7,37 @@ A connection is a frozen record. Its text may hold `${...}` references; they are
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cache
+from typing import Any, ClassVar
 
 from ematix_core.errors import DeclarationError, near
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@:\s]*):([^/@\s]*)@")
-_SECRET_PARAMETER = re.compile(r"(?i)\b([\w.-]*(?:password|passwd|secret|token|api_?key)[\w.-]*)=([^&\s;]+)")
-_SECRET_NAME = re.compile(r"(?i)password|passwd|secret|token|api_?key|credential|private")
+_SENSITIVE = r"password|passwd|pwd|passphrase|secret|token|(?:api|access|account)_?key|credential|private"
+_SENSITIVE_NAME = re.compile(_SENSITIVE, re.IGNORECASE)
+# Up to the last @: a password may hold / and @ that somebody forgot to escape, and showing too little does no harm.
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@:\s]*):\S*@")
+_SECRET_PARAMETER = re.compile(
+    rf"([\w.-]*(?:{_SENSITIVE})[\w.-]*)(\s*=\s*)('(?:\\.|[^'\\])*'|\"[^\"]*\"|[^&\s;]+)", re.IGNORECASE
+)
 
 
 def mask(text: str) -> str:
     """Return `text` with passwords in URLs and `password=`-like parameters replaced by `***`."""
-    return _SECRET_PARAMETER.sub(r"\1=***", _PASSWORD_IN_URL.sub(r"\1:***@", text))
+    return _SECRET_PARAMETER.sub(r"\1\2***", _PASSWORD_IN_URL.sub(r"\1:***@", text))
+
+
+def _shown(name: str, value: Any) -> Any:  # noqa: ANN401 - any setting that a driver may take
+    if _SENSITIVE_NAME.search(name):
+        return "***"
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, Mapping):
+        return {key: _shown(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown("", inner) for inner in value]
+    return value
 
 
 @dataclass(frozen=True)
@@ -35,7 +50,7 @@ class Connection:
     kind: ClassVar[str] = ""
     name: str
     _: KW_ONLY
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def settings(self) -> dict[str, Any]:
         """Return the settings by name, options included, as declared (references unresolved)."""
@@ -45,9 +60,7 @@ class Connection:
     def masked(self) -> dict[str, Any]:
         """Return the settings that are set, fit to be shown: secrets and passwords in URLs are `***`."""
         return {
-            name: "***" if _SECRET_NAME.search(name) else mask(value) if isinstance(value, str) else value
-            for name, value in self.settings().items()
-            if value is not None and value != ""
+            name: _shown(name, value) for name, value in self.settings().items() if value is not None and value != ""
         }
 
     def __repr__(self) -> str:
@@ -78,24 +91,31 @@ class DuckDBConnection(Connection):
 
 @dataclass(frozen=True, repr=False)
 class ObjectStoreConnection(Connection):
-    """A folder of files. `path` is a local folder; `format` (parquet, csv, orc, jsonl) is what targets are written
-    in and what sources are read as when a file's name does not tell. Format settings go into `options`."""
+    """A folder of files.
+
+    `path` is a local folder; `format` (parquet, csv, orc, jsonl) is what targets are written
+    in and what sources are read as when a file's name does not tell. Format settings go into `options`.
+    """
 
     kind: ClassVar[str] = "objects"
     path: str = ""
     format: str = "parquet"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class MemoryConnection(Connection):
     """Tables held by the connection object itself, for tests and for data already in Python.
 
-    `tables` are Arrow tables by name, loaded on first use. They live as long as the connection object.
+    `tables` are Arrow tables by name, loaded on first use. They live as long as the connection object, and so two
+    such connections are equal only when they are the same object.
     """
 
     kind: ClassVar[str] = "memory"
-    tables: Mapping[str, Any] = field(default_factory=dict, metadata={"state": True}, compare=False)
-    state: dict[str, Any] = field(default_factory=dict, metadata={"state": True}, compare=False)
+    tables: Mapping[str, Any] = field(default_factory=dict, metadata={"state": True})
+    state: dict[str, Any] = field(default_factory=dict, metadata={"state": True})
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
 
 CONNECTION_CLASSES: dict[str, type[Connection]] = {
@@ -118,12 +138,27 @@ def make_connection(name: str, kind: str, settings: Mapping[str, Any]) -> Connec
     return cls(name, options=options, **{key: value for key, value in settings.items() if key in own})
 
 
+@cache
 def _foreign(kind: str) -> type[Connection]:
     return type("Connection", (Connection,), {"kind": kind, "__module__": __name__})
 
 
+ConnectionLike = Connection | str | type[Any]
+"""A connection or its name. The class is there for type checkers only: mypy takes what `@connection` returns for the
+class that it decorates (https://github.com/python/mypy/issues/3135)."""
+
+
+def named_connection(value: ConnectionLike | None, option: str) -> Connection | str | None:
+    """Return what an option such as `source_connection=` was given; raises DeclarationError for anything else."""
+    if value is None or isinstance(value, Connection | str):
+        return value
+    raise DeclarationError(
+        f"{option}={value!r} is no connection", hint="Give a connection, its name, or a class under @ematix.connection."
+    )
+
+
 def connection(cls: type) -> Connection:
-    """Class decorator: `kind` and the other plain attributes of the class become a Connection named after it."""
+    """Make a Connection of the decorated class: named after it, with `kind` and its other attributes as settings."""
     settings = {key: value for key, value in vars(cls).items() if not key.startswith("_")}
     kind = settings.pop("kind", None)
     name = settings.pop("name", cls.__name__)

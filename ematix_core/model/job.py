@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ematix_core.errors import DeclarationError, near
-from ematix_core.model.check import Check
-from ematix_core.model.connection import Connection
-from ematix_core.model.mode import Merge, Mode, Scd2, parse_mode
+from ematix_core.model.connection import Connection, ConnectionLike, named_connection
+from ematix_core.model.mode import Merge, Mode, ModeLike, Scd2, parse_mode
 from ematix_core.model.retry import Retry
 from ematix_core.model.schedule import Schedule
-from ematix_core.model.table import TableDef, TableName
-from ematix_core.model.transform import PostStep, Transform, as_post_step
+from ematix_core.model.table import TableDef, TableLike, TableName
+from ematix_core.model.transform import PostStep, StepLike, Transform, as_post_step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from ematix_core.engine.result import JobPlan, RunResult
+    from ematix_core.model.check import Check
     from ematix_core.model.project import Project
 
 BODY_PARAMETERS = ("conn", "target", "watermark", "run")
+FILE_WATERMARK = "_file"
+"""The watermark that is no column: read the files that were not loaded before."""
+
 Drift = Literal["error", "warn", "add", "evolve"]
+BadRows = Literal["fail", "quarantine"]
 _DRIFTS = ("error", "warn", "add", "evolve")
 _BAD_ROWS = ("fail", "quarantine")
 
@@ -38,6 +43,15 @@ class Target:
     transforms: tuple[Transform, ...] = ()
     after: tuple[PostStep, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Check that the mode and the data checks name columns of the table, as far as it declares them."""
+        if self.on_drift not in _DRIFTS:
+            raise DeclarationError(f"unknown on_drift {self.on_drift!r}", hint=near(self.on_drift, _DRIFTS))
+        if isinstance(self.table, TableDef):
+            _check_mode(self.table, self.mode)
+            for check in self.checks:
+                _check_columns(self.table, f"check {check.name}", check.columns)
+
     @property
     def name(self) -> TableName:
         """The table's qualified name."""
@@ -50,55 +64,65 @@ class Target:
 
 
 def target(
-    table: TableDef | str,
+    table: TableLike,
     *,
-    connection: Connection | str | None = None,
-    mode: str | Mapping[str, Any] | Mode = "append",
+    connection: ConnectionLike | None = None,
+    mode: ModeLike = "append",
     on_drift: Drift = "error",
     checks: Sequence[Check] = (),
     transforms: Sequence[Transform] = (),
-    after: Sequence[PostStep | str | Callable[..., Any]] = (),
+    after: Sequence[StepLike] = (),
 ) -> Target:
-    """Declare one of several targets of a job: `targets=[target(A, connection=x), target(B, connection=y)]`.
+    """Declare one of several targets of a job, each with its own connection and mode.
 
     `table`: a declaration or a name. `mode`: as on a job. `on_drift`: "error", "warn", "add" or "evolve".
     `checks`: data checks on the staged rows. `transforms`: row transforms before the load. `after`: SQL text or
     functions run in the target's transaction after the load.
     """
-    parsed = parse_mode(mode)
-    if on_drift not in _DRIFTS:
-        raise DeclarationError(f"unknown on_drift {on_drift!r}", hint=near(on_drift, _DRIFTS))
-    if not isinstance(table, TableDef):
-        if not isinstance(table, str) or not table:
-            raise DeclarationError(f"target {table!r} is neither a table declaration nor a name")
-        return Target(
-            TableName.parse(table), connection, parsed, on_drift, tuple(checks), tuple(transforms), _posts(after)
-        )
-    _check_columns(table, parsed)
-    return Target(table, connection, parsed, on_drift, tuple(checks), tuple(transforms), _posts(after))
+    return Target(
+        table=_declared_table(table),
+        connection=named_connection(connection, "connection"),
+        mode=parse_mode(mode),
+        on_drift=on_drift,
+        checks=tuple(checks),
+        transforms=tuple(transforms),
+        after=tuple(as_post_step(step) for step in after),
+    )
 
 
-def _posts(after: Sequence[PostStep | str | Callable[..., Any]]) -> tuple[PostStep, ...]:
-    return tuple(as_post_step(step) for step in after)
+def _declared_table(table: TableLike) -> TableDef | TableName:
+    if isinstance(table, TableDef):
+        return table
+    if isinstance(table, str) and table:
+        return TableName.parse(table)
+    raise DeclarationError(
+        f"target {table!r} is neither a table declaration nor a name", hint="Put @ematix.table(...) over the class."
+    )
 
 
-def _check_columns(table: TableDef, mode: Mode) -> None:
+def _check_mode(table: TableDef, mode: Mode) -> None:
     if not isinstance(mode, Merge | Scd2):
         return
-    known = [c.name for c in table.columns]
-    single = {"order_by": mode.order_by, "event_time": getattr(mode, "event_time", None)}
-    named = [("keys", k) for k in mode.keys] + [("compare", c) for c in mode.compare]
-    for option, column in [*named, *((o, c) for o, c in single.items() if c)]:
-        if column not in known:
-            raise DeclarationError(
-                f"mode {mode.name!r}: {option} names {column!r}, which is no column of {table.name}",
-                hint=near(column, known),
-            )
+    named = {"keys": mode.keys, "compare": mode.compare, "order_by": (mode.order_by,) if mode.order_by else ()}
+    if isinstance(mode, Scd2) and mode.event_time:
+        named["event_time"] = (mode.event_time,)
+    for option, columns in named.items():
+        _check_columns(table, f"mode {mode.name!r}: {option}", columns)
     if not mode.keys and not table.key()[0]:
         raise DeclarationError(
-            f"{mode.name} needs a key for {table.name}: no keys= given, and the table declares no primary or natural key",
+            f"{mode.name} needs a key for {table.name}: no keys= given, "
+            "and the table declares no primary or natural key",
             hint=f"Pass mode=ematix.{mode.name}(keys=[...]) or mark a column with pk().",
         )
+
+
+def _check_columns(table: TableDef, option: str, columns: tuple[str, ...]) -> None:
+    known = [column.name for column in table.columns]
+    for column in columns:
+        if column not in known:
+            raise DeclarationError(
+                f"{option} names {column!r}, which is no column of {table.name}", hint=near(column, known)
+            )
 
 
 @dataclass(frozen=True)
@@ -114,7 +138,7 @@ class Job:
     depends_on: tuple[str, ...] = ()
     retry: Retry = field(default_factory=Retry)
     timeout: float | None = None
-    on_bad_rows: Literal["fail", "quarantine"] = "fail"
+    on_bad_rows: BadRows = "fail"
     schedule: Schedule | None = None
     pool: str = ""
     priority: int = 0
@@ -123,10 +147,28 @@ class Job:
     doc: str = field(default="", compare=False, repr=False)
     module: str = field(default="", compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        """Check the options that have no type of their own."""
+        if self.timeout is not None and self.timeout <= 0:
+            raise DeclarationError(f"timeout={self.timeout!r}: must be a positive number of seconds")
+        if self.on_bad_rows not in _BAD_ROWS:
+            raise DeclarationError(f"unknown on_bad_rows {self.on_bad_rows!r}", hint=near(self.on_bad_rows, _BAD_ROWS))
+        for parameter in inspect.signature(self.body).parameters.values():
+            if parameter.name not in BODY_PARAMETERS and parameter.default is parameter.empty:
+                raise DeclarationError(
+                    f"the body takes {parameter.name!r}, which a job cannot give it",
+                    hint=near(parameter.name, BODY_PARAMETERS),
+                )
+        if self.watermark is not None and self.watermark != FILE_WATERMARK:
+            for one in self.targets:
+                # With another drift policy the rows may have columns that the table does not declare.
+                if isinstance(one.table, TableDef) and one.on_drift == "error":
+                    _check_columns(one.table, "watermark", (self.watermark,))
+
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names that the body takes, of `conn`, `target`, `watermark`, `run`."""
-        return tuple(inspect.signature(self.body).parameters)
+        return tuple(name for name in inspect.signature(self.body).parameters if name in BODY_PARAMETERS)
 
     @property
     def source_name(self) -> str:
@@ -159,119 +201,77 @@ class Job:
 
 
 def job(
-    fn: Callable[..., Any] | None = None,
     *,
     name: str = "",
-    target: TableDef | str | None = None,
-    targets: Sequence[Target | TableDef | str] = (),
-    source_connection: Connection | str | None = None,
-    target_connection: Connection | str | None = None,
-    mode: str | Mapping[str, Any] | Mode = "append",
+    target: TableLike | None = None,
+    targets: Sequence[Target | TableLike] = (),
+    source_connection: ConnectionLike | None = None,
+    target_connection: ConnectionLike | None = None,
+    mode: ModeLike = "append",
     source_table: str = "",
     watermark: str | None = None,
     depends_on: Sequence[Job | str] | Job | str = (),
     retries: int | Retry = 0,
     timeout: float | None = None,
     on_drift: Drift = "error",
-    on_bad_rows: Literal["fail", "quarantine"] = "fail",
+    on_bad_rows: BadRows = "fail",
     checks: Sequence[Check] = (),
     transforms: Sequence[Transform] = (),
-    after: Sequence[PostStep | str | Callable[..., Any]] = (),
+    after: Sequence[StepLike] = (),
     schedule: str | None = None,
     timezone: str | None = None,
     pool: str = "",
     priority: int = 0,
     tags: Sequence[str] = (),
     owner: str = "",
-) -> Any:  # noqa: ANN401 - a Job, or the decorator that makes one
-    """Declare a job: the decorated function says what to read, the options where it goes and how.
+) -> Callable[[Callable[..., Any]], Job]:
+    """Declare a job: the function says what to read, the options where it goes and how.
 
-    The function takes any of `conn`, `target`, `watermark`, `run` by name and returns SQL text, an Arrow table,
-    reader or iterator of batches, a polars or pandas frame, or nothing when `source_table=` is given.
-
-    `target` (a table declaration or a name) or `targets`. `source_connection`: where the SQL runs; default the
-    target's own connection. `mode`: "append", "truncate", "merge", "scd2", a mode call or a dict. `watermark`: a
-    column; only rows at or above its last value are read, and `:watermark` in the SQL is bound to it; "_file" reads
-    files that were not loaded before. `retries`: a number or a Retry. `timeout`: seconds for one attempt.
-    `on_bad_rows`: malformed lines fail the job or go to the quarantine table. `on_drift`, `checks`, `transforms`,
-    `after`: see `target()`. `schedule` (cron) and `timezone`: for a job that runs by itself.
-    Raises DeclarationError for options that contradict each other.
+    The function takes any of `conn`, `target`, `watermark`, `run` and returns SQL text, an Arrow table, reader or
+    iterator of batches, a polars or pandas frame, or nothing with `source_table=`. `source_connection`: default the
+    target's. `watermark`: a column; rows at or above its last value are read, bound to `:watermark`; or "_file": new
+    files. `timeout`: seconds an attempt. The rest: see `target()`, `Retry`, `workflow()`. Raises DeclarationError.
     """
-    single = {"mode": mode, "on_drift": on_drift, "checks": checks, "transforms": transforms, "after": after}
+    each = {"mode": mode, "on_drift": on_drift, "checks": checks, "transforms": transforms, "after": after}
 
     def declare(body: Callable[..., Any]) -> Job:
-        job_name = name or body.__name__
         try:
             return Job(
-                name=job_name,
-                body=body,
-                targets=_targets(target, targets, target_connection, single),
-                source_connection=source_connection,
-                source_table=source_table,
-                watermark=watermark,
-                depends_on=_names(depends_on),
+                name=name or body.__name__, body=body, targets=_targets(target, targets, target_connection, each),
+                source_connection=named_connection(source_connection, "source_connection"), source_table=source_table,
+                watermark=watermark, depends_on=_names(depends_on), timeout=timeout, on_bad_rows=on_bad_rows,
                 retry=retries if isinstance(retries, Retry) else Retry(retries),
-                timeout=_positive(timeout),
-                on_bad_rows=_bad_rows(on_bad_rows),
-                schedule=Schedule.of(schedule, timezone),
-                pool=pool,
-                priority=priority,
-                tags=tuple(tags),
-                owner=owner,
-                doc=inspect.getdoc(body) or "",
-                module=_checked_body(body).__module__,
-            )
+                schedule=Schedule.of(schedule, timezone), pool=pool, priority=priority, tags=tuple(tags), owner=owner,
+                doc=inspect.getdoc(body) or "", module=body.__module__,
+            )  # fmt: skip
         except DeclarationError as error:
-            raise error.at(f"job {job_name}") from None
+            raise error.at(f"job {name or body.__name__}") from None
 
-    return declare(fn) if fn is not None else declare
+    return declare
 
 
 pipeline = job
 
 
 def _targets(
-    single: TableDef | str | None,
-    several: Sequence[Target | TableDef | str],
-    connection: Connection | str | None,
+    single: TableLike | None,
+    several: Sequence[Target | TableLike],
+    default_connection: ConnectionLike | None,
     options: dict[str, Any],
 ) -> tuple[Target, ...]:
     if (single is None) == (not several):
         raise DeclarationError("a job needs target= or targets=, and not both")
-    if single is not None:
-        return (target(single, connection=connection, **options),)
-    made = [t if isinstance(t, Target) else target(t, **options) for t in several]
-    made = [replace(t, connection=connection) if t.connection is None else t for t in made]
-    seen: set[tuple[str, str]] = set()
-    for one in made:
-        identity = (one.connection_name, str(one.name))
-        if identity in seen:
-            raise DeclarationError(f"target {one.name} is listed twice")
-        seen.add(identity)
+    connection = named_connection(default_connection, "target_connection")
+    declared = several if single is None else [single]
+    made = [one if isinstance(one, Target) else target(one, **options) for one in declared]
+    made = [replace(one, connection=connection) if one.connection is None else one for one in made]
+    places = [(one.connection_name, one.name) for one in made]
+    for place in places:
+        if places.count(place) > 1:
+            raise DeclarationError(f"target {place[1]} is listed twice")
     return tuple(made)
 
 
 def _names(depends_on: Sequence[Job | str] | Job | str) -> tuple[str, ...]:
-    items = [depends_on] if isinstance(depends_on, Job | str) else list(depends_on)
+    items = [depends_on] if isinstance(depends_on, Job | str) else depends_on
     return tuple(item.name if isinstance(item, Job) else item for item in items)
-
-
-def _positive(timeout: float | None) -> float | None:
-    if timeout is not None and timeout <= 0:
-        raise DeclarationError(f"timeout={timeout!r}: must be a positive number of seconds")
-    return timeout
-
-
-def _bad_rows(value: Literal["fail", "quarantine"]) -> Literal["fail", "quarantine"]:
-    if value not in _BAD_ROWS:
-        raise DeclarationError(f"unknown on_bad_rows {value!r}", hint=near(value, _BAD_ROWS))
-    return value
-
-
-def _checked_body(body: Callable[..., Any]) -> Callable[..., Any]:
-    for parameter in inspect.signature(body).parameters:
-        if parameter not in BODY_PARAMETERS:
-            raise DeclarationError(
-                f"the body takes {parameter!r}, which a job cannot give it", hint=near(parameter, BODY_PARAMETERS)
-            )
-    return body

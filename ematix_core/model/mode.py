@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import timedelta
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from ematix_core.errors import DeclarationError, near
+from ematix_core.model.duration import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
 
 Columns = str | list[str] | tuple[str, ...] | None
 
@@ -74,7 +77,8 @@ class Scd2:
 
 
 Mode = Append | Truncate | Merge | Scd2
-_M = TypeVar("_M", Append, Truncate, Merge, Scd2)
+ModeLike: TypeAlias = "str | Mapping[str, Any] | Mode"
+_M = TypeVar("_M", bound=Mode)
 
 _MODES: dict[str, type[Mode]] = {"append": Append, "truncate": Truncate, "merge": Merge, "scd1": Merge, "scd2": Scd2}
 
@@ -111,10 +115,13 @@ def scd2(
     event_time: str | None = None,
     deletes: Literal["ignore", "close"] = "ignore",
     allow_empty: bool = False,
-    ttl: timedelta | None = None,
+    ttl: str | timedelta | None = None,
     **names: str,
 ) -> Scd2:
-    """Mode: keep history. See Scd2 for the options; `valid_from=`, `valid_to=`, ... rename its columns."""
+    """Mode: keep history. See Scd2 for the options; `valid_from=`, `valid_to=`, ... rename its columns.
+
+    `ttl` may be text such as "30 days".
+    """
     options: dict[str, Any] = {
         "keys": keys, "compare": compare, "order_by": order_by, "event_time": event_time, "deletes": deletes,
         "allow_empty": allow_empty, "ttl": ttl,
@@ -122,17 +129,18 @@ def scd2(
     return _build(Scd2, options | names)
 
 
-def parse_mode(value: str | Mapping[str, Any] | Mode) -> Mode:
+def parse_mode(value: ModeLike) -> Mode:
     """Return the mode for any of its three spellings: `"merge"`, `merge(keys=...)`, `{"name": "merge", ...}`.
 
     Raises DeclarationError for an unknown mode or option, with the nearest known one.
     """
-    if isinstance(value, Append | Truncate | Merge | Scd2):
-        return value
-    if isinstance(value, str):
-        return _build(_mode_class(value), {})
-    if isinstance(value, Mapping) and "name" in value:
-        return _build(_mode_class(str(value["name"])), {k: v for k, v in value.items() if k != "name"})
+    match value:
+        case Append() | Truncate() | Merge() | Scd2():
+            return value
+        case str():
+            return _build(_mode_class(value), {})
+        case {"name": str(name)}:
+            return _build(_mode_class(name), {key: option for key, option in value.items() if key != "name"})
     raise DeclarationError(
         f"mode={value!r} is no mode", hint="Write 'merge', ematix.merge(...) or {'name': 'merge', ...}."
     )
@@ -149,7 +157,9 @@ def _build(cls: type[_M], options: Mapping[str, Any]) -> _M:
     for option in options:
         if option not in known:
             raise DeclarationError(f"mode {cls.name!r} has no option {option!r}", hint=near(option, known))
-    values = {k: _tuple(v) if k in {"keys", "compare"} else v for k, v in options.items()}
+    values: dict[str, Any] = {k: _tuple(v) if k in {"keys", "compare"} else v for k, v in options.items()}
+    if values.get("ttl") is not None:
+        values["ttl"] = parse_duration(values["ttl"], "ttl")
     mode = cls(**values)
     _check(mode)
     return mode
@@ -170,5 +180,5 @@ def _check(mode: Mode) -> None:
             "mode 'scd2': event_time and order_by together",
             hint="With event_time every version becomes history in its order; remove order_by.",
         )
-    if isinstance(mode, Scd2) and mode.ttl is not None and mode.ttl <= timedelta(0):
-        raise DeclarationError("mode 'scd2': ttl must be positive")
+    if isinstance(mode, Scd2) and len(set(mode.history_columns())) < len(mode.history_columns()):
+        raise DeclarationError(f"mode 'scd2': two of its columns have one name: {', '.join(mode.history_columns())}")

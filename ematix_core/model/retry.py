@@ -35,5 +35,5 @@ class Retry:
 
     def wait(self, attempt: int) -> float:
         """Return the seconds to wait after failed attempt number `attempt` (1-based), without jitter."""
-        factor = {"fixed": 1, "linear": attempt, "exponential": 2 ** (attempt - 1)}[self.backoff]
-        return min(self.delay * factor, self.max_delay)
+        factors: dict[str, float] = {"fixed": 1, "linear": attempt, "exponential": 2.0 ** min(attempt - 1, 1023)}
+        return min(self.delay * factors[self.backoff], self.max_delay)

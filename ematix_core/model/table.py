@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from ematix_core.errors import DeclarationError
+from ematix_core.model.normalize import Normalizer, chain
 from ematix_core.types import ColumnType
 
 if TYPE_CHECKING:
@@ -71,7 +72,16 @@ class Column:
     nullable: bool = True
     primary_key: bool = False
     natural_key: str | None = None
-    normalizers: tuple[Any, ...] = ()
+    normalizers: tuple[Normalizer, ...] = ()
+
+    @property
+    def derived(self) -> bool:
+        """Whether the column is made from others, so that the source need not have it."""
+        return bool(self.normalizers) and self.normalizers[0].derived
+
+    def normalized(self, column_sql: str) -> str:
+        """Return the DuckDB SQL of the column after its normalizers, given the SQL of what the source brings."""
+        return chain(self.normalizers, column_sql)
 
 
 @dataclass(frozen=True)
@@ -117,8 +127,12 @@ class TableDef:
         return f"<table {self.name} ({inner})>"
 
 
+TableLike = TableDef | str | type[Any]
+"""A table declaration or a name. The class is there for type checkers only, as in `ConnectionLike`."""
+
+
 def table(*, schema: str = "", name: str = "") -> Callable[[type], TableDef]:
-    """Class decorator: annotations become the columns of a TableDef.
+    """Make a TableDef of the decorated class: its annotations become the columns.
 
     `schema` may be empty; `name` defaults to the class name in snake case (`DailyRevenue` -> `daily_revenue`).
     Raises DeclarationError for annotations that are no column type, and for keys that are no columns.
@@ -137,7 +151,8 @@ class _ManagedTableMeta(type):
         cls = super().__new__(mcls, name, bases, namespace)
         if not bases:
             return cls
-        return _declare(cls, schema=getattr(cls, "__schema__", ""), name=getattr(cls, "__tablename__", _snake_case(name)))
+        table_name = getattr(cls, "__tablename__", _snake_case(name))
+        return _declare(cls, schema=getattr(cls, "__schema__", ""), name=table_name)
 
 
 class ManagedTable(metaclass=_ManagedTableMeta):
@@ -185,15 +200,23 @@ def _column(name: str, hint: Any, where: str) -> Column:  # noqa: ANN401 - whate
     if primary and nullable:
         raise DeclarationError(f"primary key column {name!r} cannot be nullable", where=where, hint="Remove `| None`.")
     group = next((m.group for m in markers if isinstance(m, NaturalKey)), None)
-    rest = tuple(m for m in markers if not isinstance(m, PrimaryKey | NaturalKey))
-    for marker in rest:
-        if not hasattr(marker, "expression"):
+    return Column(name, hint, nullable, primary, group, _normalizers(name, markers, where))
+
+
+def _normalizers(name: str, markers: list[Any], where: str) -> tuple[Normalizer, ...]:
+    steps = tuple(m for m in markers if not isinstance(m, PrimaryKey | NaturalKey))
+    for step in steps:
+        if not isinstance(step, Normalizer):
             raise DeclarationError(
-                f"column {name!r} is annotated with {marker!r}, which is neither a key marker nor a normalizer",
+                f"column {name!r} is annotated with {step!r}, which is neither a key marker nor a normalizer",
                 where=where,
-                hint="Call it: pk(), natural_key(), trim(), ...",
+                hint="Call it: pk(), natural_key(), normalize.trim(), ...",
             )
-    return Column(name, hint, nullable, primary, group, rest)
+        if step.derived and step is not steps[0]:
+            raise DeclarationError(
+                f"column {name!r}: {step!r} makes the column, so it must be the first normalizer", where=where
+            )
+    return steps
 
 
 def _strings(value: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
