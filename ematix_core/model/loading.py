@@ -1,0 +1,145 @@
+"""Loading the modules of a project: import them, and say in the user's own terms what went wrong.
+
+The folder that a module's import path starts from is put on `sys.path` and stays there, as `python file.py` does: job
+bodies may import their neighbours when they run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+import sysconfig
+import traceback
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ematix_core.errors import ProjectError, near
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+_MACHINERY = ("<frozen ", f"{Path(__file__).parents[1]}{os.sep}", importlib.__file__)
+_LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+def load(source: str | Path) -> Iterator[ModuleType]:
+    """Import a module by name, a `.py` file or a package folder, and every submodule; yield each module.
+
+    Raises ProjectError when there is no such thing, and when a module raises while it is imported.
+    """
+    module = _load_path(Path(source)) if _is_path(source) else _load_name(str(source))
+    yield module
+    yield from _submodules(module)
+
+
+def root_of(module: ModuleType) -> Path:
+    """Return the folder that the module's import path starts from."""
+    file = module.__file__ or next(iter(module.__path__))
+    folder = Path(file).resolve()
+    if hasattr(module, "__path__"):
+        folder = Path(next(iter(module.__path__))).resolve()
+    return folder.parents[module.__name__.count(".")]
+
+
+def _is_path(source: str | Path) -> bool:
+    text = str(source)
+    return isinstance(source, Path) or text.endswith(".py") or "/" in text or "\\" in text
+
+
+def _load_name(name: str) -> ModuleType:
+    _search(Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise _failure(name, error) from error
+        here = [module.name for module in pkgutil.iter_modules([str(Path.cwd())])]
+        raise ProjectError(f"there is no module {name!r}", where=str(Path.cwd()), hint=near(name, here)) from None
+    except (Exception, SystemExit) as error:
+        raise _failure(name, error) from error
+
+
+def _load_path(path: Path) -> ModuleType:
+    path = path.resolve()
+    if not path.exists() or not (path.is_dir() or path.suffix == ".py"):
+        raise ProjectError(f"there is no module at {path}", hint="Give a .py file, a package folder or a module name.")
+    folder = path if path.is_dir() else path.parent
+    parts = [path.stem] if path.is_file() and path.stem != "__init__" else []
+    while (folder / "__init__.py").exists() or not parts:
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    _search(folder)
+    name = ".".join(parts)
+    try:
+        if any("." in part for part in parts):
+            return _load_apart(name, path)
+        module = importlib.import_module(name)
+        # Another module may own the name: a file called json.py, or pipelines.py in two folders.
+        return module if _is_at(module, path) else _load_apart(name, path)
+    except (Exception, SystemExit) as error:
+        raise _failure(str(path), error) from error
+
+
+def _is_at(module: ModuleType, path: Path) -> bool:
+    places = [module.__file__, *getattr(module, "__path__", [])]
+    return any(place is not None and Path(place).resolve() in {path, path / "__init__.py"} for place in places)
+
+
+def _load_apart(name: str, path: Path) -> ModuleType:
+    unique = f"{name.replace('.', '_')}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    if unique in sys.modules:
+        return sys.modules[unique]
+    spec = importlib.util.spec_from_file_location(unique, path / "__init__.py" if path.is_dir() else path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[unique] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[unique]
+        raise
+    return module
+
+
+def _submodules(package: ModuleType) -> Iterator[ModuleType]:
+    for found in pkgutil.iter_modules(getattr(package, "__path__", []), f"{package.__name__}."):
+        if found.name.endswith(".__main__"):
+            continue  # importing it would run the program
+        try:
+            module = importlib.import_module(found.name)
+        except (Exception, SystemExit) as error:
+            raise _failure(found.name, error) from error
+        yield module
+        yield from _submodules(module)
+
+
+def _search(folder: Path) -> None:
+    importlib.invalidate_caches()
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _failure(module: str, error: BaseException) -> ProjectError:
+    """Return the error for a module that cannot be imported, with the frames that are the user's."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_MACHINERY)]
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    where = f"{own[-1].filename}, line {own[-1].lineno}" if own else ""
+    if isinstance(error, SyntaxError) and error.filename:
+        where = f"{error.filename}, line {error.lineno}"
+    lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
+    return ProjectError(
+        f"cannot load {module}: {_summary(error)}",
+        where=where,
+        traceback="Traceback (most recent call last):\n" + "".join(lines).rstrip(),
+    )
+
+
+def _summary(error: BaseException) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {text.partition(chr(10))[0]}" if text else type(error).__name__
