@@ -63,7 +63,7 @@ class EmatixError(Exception):
 
     def at(self, place: str) -> Self:
         """Add an outer place (such as `job orders`) to `where` and return the error itself."""
-        if place not in self.where:
+        if place not in self.where.split(", "):
             self.where = f"{place}, {self.where}" if self.where else place
         return self
 

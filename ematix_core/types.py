@@ -122,6 +122,8 @@ class Numeric(ColumnType):
         if not (0 < precision <= _MAX_DECIMAL_PRECISION and 0 <= scale <= precision):
             message = f"Numeric[{precision}, {scale}]: precision must be 1 to 76 and scale 0 to precision"
             raise ValueError(message)
+        if {"precision": precision, "scale": scale} == Numeric.parameters:
+            return Numeric
         return _parametrised(Numeric, f"Numeric[{precision}, {scale}]", (("precision", precision), ("scale", scale)))
 
     @classmethod
@@ -148,6 +150,8 @@ class String(ColumnType):
         if length < 1:
             message = f"String[{length}]: the length must be at least 1"
             raise ValueError(message)
+        if length == String.parameters["length"]:
+            return String
         return _parametrised(String, f"String[{length}]", (("length", length),))
 
 
@@ -298,7 +302,7 @@ class Map(ColumnType):
 JSONB = JSON
 
 _BY_ARROW_NAME: dict[str, type[ColumnType]] = {
-    "bool": Boolean, "int8": TinyInt, "int16": SmallInt, "int32": Integer, "int64": BigInt,
+    "bool": Boolean, "extension<arrow.bool8>": Boolean, "int8": TinyInt, "int16": SmallInt, "int32": Integer, "int64": BigInt,
     "uint8": UTinyInt, "uint16": USmallInt, "uint32": UInteger, "uint64": UBigInt,
     "halffloat": Float, "float": Float, "double": Double,
     "string": Text, "large_string": Text, "string_view": Text,
@@ -323,7 +327,9 @@ def _compound(data_type: pa.DataType) -> type[ColumnType]:  # noqa: PLR0911 - on
 
     is_ = pa.types
     if is_.is_decimal(data_type):
-        return Numeric[data_type.precision, max(data_type.scale, 0)]
+        # Arrow's scale may be negative (the digits end before the point) or exceed the precision (0.00012).
+        scale = max(data_type.scale, 0)
+        return Numeric[max(data_type.precision + scale - data_type.scale, scale), scale]
     if is_.is_timestamp(data_type):
         return TimestampTZ[data_type.unit] if data_type.tz else Timestamp[data_type.unit]
     if is_.is_time(data_type):

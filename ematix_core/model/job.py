@@ -125,12 +125,12 @@ def _check_columns(table: TableDef, option: str, columns: tuple[str, ...]) -> No
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Job:
     """One declared job. Made by `@job`; see there for the options."""
 
     name: str
-    body: Callable[..., Any] = field(repr=False, compare=False)
+    body: Callable[..., Any] = field(compare=False)
     targets: tuple[Target, ...]
     source_connection: Connection | str | None = None
     source_table: str = ""
@@ -144,8 +144,8 @@ class Job:
     priority: int = 0
     tags: tuple[str, ...] = ()
     owner: str = ""
-    doc: str = field(default="", compare=False, repr=False)
-    module: str = field(default="", compare=False, repr=False)
+    doc: str = field(default="", compare=False)
+    module: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         """Check the options that have no type of their own."""
@@ -198,6 +198,10 @@ class Job:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the user's own function
         """Call the body as the plain function that it was, for unit tests of a job."""
         return self.body(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        """Show the name and each target with its mode on one line."""
+        return f"<job {self.name} ({', '.join(f'{one.mode.name} {one.name}' for one in self.targets)})>"
 
 
 def job(

@@ -24,7 +24,8 @@ _BLANKS = r"[\s\v\x1c-\x1f\x{85}\pZ]+"  # what str.strip() removes; DuckDB's tri
 _TRIMMED = f"regexp_replace(CAST({_COLUMN} AS VARCHAR), '^{_BLANKS}|{_BLANKS}$', '', 'g')"
 _INTEGER = "^[+-]?[0-9]+$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_DATED = "^[0-9].*$"  # keeps out `infinity` and `epoch`, which DuckDB reads as timestamps
+# DuckDB reads `infinity` and `epoch` as dates, whatever the format says; here they are text that cannot be read.
+_DATED = f"regexp_replace({_TRIMMED}, '(?i)^[+-]?(inf|infinity|epoch)$', '')"
 _MAX_PRECISION = 38  # of a DECIMAL in DuckDB
 _TRUE = ("true", "t", "yes", "y", "on", "1")
 _FALSE = ("false", "f", "no", "n", "off", "0")
@@ -194,7 +195,7 @@ def parse_bool(*, on_failure: OnFailure = "error", default: bool | None = None) 
 
 def parse_date(*formats: str, on_failure: OnFailure = "error", default: date | None = None) -> Normalizer:
     """Read text as a date in the first of the strftime formats that fits; without one, as `2024-12-31`."""
-    attempt = f"CAST(try_strptime({_TRIMMED}, {_formats(formats or ('%Y-%m-%d',))}) AS DATE)"
+    attempt = f"CAST(try_strptime({_DATED}, {_formats(formats or ('%Y-%m-%d',))}) AS DATE)"
     return _parse("parse_date", formats, attempt, on_failure, default)
 
 
@@ -205,10 +206,10 @@ def parse_timestamp(*formats: str, on_failure: OnFailure = "error", default: dat
     an instant by `to_timezone` after this.
     """
     if formats:
-        attempt = f"CAST(try_strptime({_TRIMMED}, {_formats(formats)}) AS TIMESTAMP)"
+        attempt = f"CAST(try_strptime({_DATED}, {_formats(formats)}) AS TIMESTAMP)"
     else:
         # By way of TIMESTAMPTZ, because DuckDB's cast to TIMESTAMP drops an offset without a word.
-        attempt = f"CAST(TRY_CAST(regexp_extract({_TRIMMED}, {literal(_DATED)}) AS TIMESTAMPTZ) AS TIMESTAMP)"
+        attempt = f"CAST(TRY_CAST({_DATED} AS TIMESTAMPTZ) AS TIMESTAMP)"
     return _parse("parse_timestamp", formats, attempt, on_failure, default)
 
 

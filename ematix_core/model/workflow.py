@@ -21,7 +21,7 @@ Catchup = Literal["latest", "all", "none"]
 _CATCHUPS = ("latest", "all", "none")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Workflow:
     """One declared workflow. Made by `workflow()`; see there for the options."""
 
@@ -35,7 +35,7 @@ class Workflow:
     priority: int = 0
     tags: tuple[str, ...] = ()
     owner: str = ""
-    description: str = field(default="", compare=False, repr=False)
+    description: str = field(default="", compare=False)
 
     def graph(self) -> dict[str, tuple[str, ...]]:
         """Return each job's name with the jobs of this workflow that it depends on."""
@@ -67,6 +67,10 @@ class Workflow:
         from ematix_core.engine import run_workflow
 
         return run_workflow(self, project, **options)
+
+    def __repr__(self) -> str:
+        """Show the name and the jobs on one line."""
+        return f"<workflow {self.name} ({', '.join(job.name for job in self.jobs)})>"
 
 
 def workflow(
