@@ -35,6 +35,11 @@ def table(target: TableName, alias: str = "") -> exp.Expression:
     return exp.alias_(reference, alias, table=True, quoted=True) if alias else reference
 
 
+def derived(query: exp.Query, alias: str) -> exp.Subquery:
+    """Return `(query) AS alias`, to select from."""
+    return query.subquery(name(alias))
+
+
 def col(column: str, of: str = "") -> exp.Column:
     """Return a quoted column, qualified by the alias `of` when given."""
     return exp.Column(this=name(column), table=name(of) if of else None)
@@ -141,6 +146,11 @@ def drop(target: TableName) -> exp.Drop:
 def count(query_from: exp.Expression) -> exp.Select:
     """Return `SELECT count(*) FROM ...`."""
     return exp.select(exp.Count(this=exp.Star())).from_(query_from)
+
+
+def highest(column: str, of: TableName, dialect: Dialect) -> str:
+    """Return the text of `SELECT max(column) FROM of`."""
+    return text(exp.select(exp.Max(this=col(column))).from_(table(of)), dialect)
 
 
 def text(statement: exp.Expression, dialect: Dialect) -> str:

@@ -76,7 +76,9 @@ def _create(wanted: Wanted, dialect: Dialect) -> DdlPlan:
 
 def create_table(wanted: Wanted, dialect: Dialect, *, temporary: bool = False) -> str:
     """Return CREATE TABLE with the types, NOT NULL and, where the dialect declares keys, the key constraints."""
-    definitions: list[exp.Expression] = [_definition(column, dialect, strict=not temporary) for column in wanted.columns]
+    definitions: list[exp.Expression] = [
+        _definition(column, dialect, strict=not temporary) for column in wanted.columns
+    ]
     if dialect.declares_keys and not wanted.current and not temporary:
         if wanted.primary_key:
             definitions.append(exp.PrimaryKey(expressions=[build.name(key) for key in wanted.primary_key]))
@@ -111,7 +113,7 @@ def _index(
             this=build.name(f"{wanted.table.name}_{suffix}"),
             table=build.table(wanted.table),
             params=exp.IndexParameters(
-                columns=[build.ascending(build.col(key)) for key in keys],
+                columns=build.cols(keys),
                 where=exp.Where(this=build.col(where)) if where else None,
             ),
         ),
@@ -136,7 +138,11 @@ def _evolve(wanted: Wanted, existing: Sequence[Column], dialect: Dialect, on_dri
     columns = []
     for column in wanted.columns:
         old = found.get(column.name)
-        kept = _new(plan, wanted, column, dialect, on_drift) if old is None else _old(plan, wanted, column, old, dialect, on_drift)
+        kept = (
+            _new(plan, wanted, column, dialect, on_drift)
+            if old is None
+            else _old(plan, wanted, column, old, dialect, on_drift)
+        )
         if kept is not None:
             columns.append(kept)
     plan.columns = tuple(columns)
@@ -161,9 +167,7 @@ def _new(plan: DdlPlan, wanted: Wanted, column: Column, dialect: Dialect, on_dri
     return column
 
 
-def _old(
-    plan: DdlPlan, wanted: Wanted, column: Column, old: Column, dialect: Dialect, on_drift: str
-) -> Column:
+def _old(plan: DdlPlan, wanted: Wanted, column: Column, old: Column, dialect: Dialect, on_drift: str) -> Column:
     if dialect.sql_type(column.type, column=column.name) == dialect.sql_type(old.type, column=old.name):
         return column
     change = f"column {column.name!r} is {old.type.label()} in the table and {column.type.label()} in the rows"

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import sqlglot
-from sqlglot.errors import TokenError
-from sqlglot.tokenizer_core import TokenType
+from sqlglot import TokenError, TokenType
 
 from ematix_core.errors import SqlError, near
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlglot.tokenizer_core import Token
+    from sqlglot import Token
 
 Style = Literal["named_dollar", "qmark", "null"]
 """How parameters are written: `$name` (DuckDB), `?` in order (SQLite), or `NULL` where only the types count."""

@@ -21,7 +21,7 @@ from sqlglot import exp
 from ematix_core.model.mode import Scd2
 from ematix_core.model.table import TableName
 from ematix_core.sql import build
-from ematix_core.strategies.plan import LOAD_TIME, STAGING, Count, Execute, Insert, Require, Step
+from ematix_core.strategies.plan import LOAD_TIME, STAGING, Count, Execute, Insert, Require, Step, Tally
 from ematix_core.strategies.staging import STAGED, unique
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
             name="make timelines", why="stored versions, closes and staged rows in the order of their event time",
             sql=build.text(build.create_as(TIMELINE, _timeline(change)), dialect),
         ),
+        Tally(
+            name="count", why="staged rows that begin a version", counts=Count.APPLIED,
+            query=build.text(_begun(), dialect),
+        ),
     ]  # fmt: skip
     if not change.new:
         plan += _rewrite(change, dialect)
@@ -76,6 +80,11 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     for made in (ROWS, AFFECTED, TIMELINE):
         plan.append(Execute(name="drop work table", why="done", sql=build.text(build.drop(made), dialect)))
     return plan
+
+
+def _begun() -> exp.Select:
+    staged = exp.EQ(this=build.col("_kind"), expression=exp.Literal.number(_STAGED_KIND))
+    return build.count(build.table(TIMELINE)).where(staged)
 
 
 def _mode(change: Change) -> Scd2:
@@ -101,13 +110,13 @@ def _affected(change: Change) -> exp.Select:
 
 
 def _timeline(change: Change) -> exp.Select:
-    """Return the query for the affected keys' versions: data columns, `_at`, `_until`."""
+    """Return the query for the affected keys' versions: data columns, `_at`, `_until`, `_kind`."""
     data = list(change.names)
     key = build.cols(change.keys)
     events = _events(change)
     first = build.ranked("row_number", [*key, build.col("_at")], [build.ascending(build.col("_kind"))])
     kept = exp.select(*build.cols([*data, "_at", "_kind"]), exp.alias_(first, "_first", quoted=True))
-    kept = kept.from_(_sub(events, "e"))
+    kept = kept.from_(build.derived(events, "e"))
     repeated: list[exp.Expression] = []
     named: list[exp.Expression] = [*build.cols([*data, "_at", "_kind"])]
     for number, column in enumerate([*change.compare, "_kind"]):
@@ -117,7 +126,7 @@ def _timeline(change: Change) -> exp.Select:
         repeated.append(exp.NullSafeEQ(this=build.col(column), expression=before))
     close = exp.Literal.number(_CLOSE_KIND)
     previous = build.col(f"_before_{len(change.compare)}")
-    compared = exp.select(*named).from_(_sub(kept, "k"))
+    compared = exp.select(*named).from_(build.derived(kept, "k"))
     compared = compared.where(exp.EQ(this=build.col("_first"), expression=exp.Literal.number(1)))
     is_version = exp.NEQ(this=build.col("_kind"), expression=close)
     follows_version = exp.and_(
@@ -125,11 +134,13 @@ def _timeline(change: Change) -> exp.Select:
         exp.NEQ(this=previous.copy(), expression=close.copy()),
     )
     says_nothing = exp.paren(exp.and_(is_version, follows_version, *repeated))
-    telling = exp.select(*build.cols([*data, "_at", "_kind"])).from_(_sub(compared, "c"))
+    telling = exp.select(*build.cols([*data, "_at", "_kind"])).from_(build.derived(compared, "c"))
     telling = telling.where(exp.Not(this=says_nothing))
     ended = exp.select(*build.cols([*data, "_at", "_kind"]))
-    ended = ended.select(exp.alias_(_beside(exp.Lead, "_at", change), "_until", quoted=True)).from_(_sub(telling, "d"))
-    versions = exp.select(*build.cols([*data, "_at", "_until"])).from_(_sub(ended, "v"))
+    ended = ended.select(exp.alias_(_beside(exp.Lead, "_at", change), "_until", quoted=True)).from_(
+        build.derived(telling, "d")
+    )
+    versions = exp.select(*build.cols([*data, "_at", "_until", "_kind"])).from_(build.derived(ended, "v"))
     return versions.where(is_version.copy())
 
 
@@ -174,10 +185,6 @@ def _events(change: Change) -> exp.Query:
 
 def _at(time: exp.Expression, kind: int) -> list[exp.Expression]:
     return [exp.alias_(time, "_at", quoted=True), exp.alias_(exp.Literal.number(kind), "_kind", quoted=True)]
-
-
-def _sub(query: exp.Query, alias: str) -> exp.Expression:
-    return exp.alias_(exp.paren(query), alias, table=True, quoted=True)
 
 
 def _match(change: Change, a: str, timeline: str) -> exp.Expression:

@@ -25,16 +25,21 @@ class Count(StrEnum):
     UPDATED = "updated"
     DELETED = "deleted"
     CLOSED = "closed"
-    STAGED = "staged"  # rows that take part; those neither inserted nor updated are the unchanged ones
+    STAGED = "staged"  # rows that take part
+    APPLIED = "applied"  # of those, the ones that made a difference; without it: inserted and updated
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One step. `name` is short (`create table`); `why` says why it is there, for `flow plan`."""
+    """One step. `name` is short (`create table`); `why` says why it is there, for `flow plan`.
+
+    `counts`: what the number of rows that it touched is added to; `also`: a second such count.
+    """
 
     name: str
     why: str
     counts: Count | None = None
+    also: Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ after such a close opens a new version. Applying the same rows again changes not
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -86,10 +87,11 @@ def _reopen(change: Change, mode: Scd2, dialect: Dialect) -> Insert:
     current = exp.select(exp.Literal.number(1)).from_(build.table(change.target, "t"))
     current = current.where(build.same_keys(change.keys, "t", "s"), build.col(mode.is_current, "t"))
     query = exp.select(*_opened(change, mode, build.bound(LOAD_TIME)))
-    query = query.from_(exp.alias_(exp.paren(latest), "s", table=True, quoted=True)).where(
+    query = query.from_(build.derived(latest, "s")).where(
         exp.EQ(this=build.col("_rank", "s"), expression=exp.Literal.number(1)), build.not_exists(current)
     )
-    return _open(change, mode, query, dialect, "keys that were closed and came back")
+    opened = _open(change, mode, query, dialect, "keys that were closed and came back")
+    return replace(opened, also=Count.APPLIED)
 
 
 def _expire(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> list[Step]:

@@ -38,7 +38,7 @@ def keyed_rows(change: Change, dialect: Dialect, order_by: str | None) -> tuple[
     latest = (
         exp.select(*build.cols(change.names, "s"))
         .distinct()
-        .from_(exp.alias_(exp.paren(inner), "s", table=True, quoted=True))
+        .from_(build.derived(inner, "s"))
         .where(exp.EQ(this=build.col("_rank", "s"), expression=exp.Literal.number(1)))
     )
     steps += [

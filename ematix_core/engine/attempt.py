@@ -1,0 +1,295 @@
+"""One attempt of a job: look at the targets, call the body, plan, read once, load every target that lacks it."""
+
+from __future__ import annotations
+
+import contextvars
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ematix_core.backends import registry
+from ematix_core.backends.protocols import LoadRecord, Query
+from ematix_core.engine.body import RunContext, call_body
+from ematix_core.engine.load import Load, LoadTask, repeated
+from ematix_core.engine.planning import Situation, TargetPlan, explain_insert, plan_target, scope
+from ematix_core.engine.queueing import exclusive
+from ematix_core.engine.result import JobPlan
+from ematix_core.engine.stream import Broadcast, watched
+from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, lowest
+from ematix_core.errors import EmatixError
+from ematix_core.model.table import TableDef
+from ematix_core.sql import incremental
+from ematix_core.types import from_arrow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    import pyarrow as pa
+
+    from ematix_core.backends.protocols import Session, Source, SourceFile, Target
+    from ematix_core.engine.body import Rows
+    from ematix_core.engine.cancel import Cancellation
+    from ematix_core.engine.environment import Environment
+    from ematix_core.engine.result import TargetResult
+    from ematix_core.model.job import Job
+
+
+@dataclass
+class _Place:
+    """One target of the attempt: how to write to it, and what it already has."""
+
+    number: int
+    backend: Target
+    scope: str
+    last: LoadRecord | None = None
+    done: LoadRecord | None = None
+    seen: frozenset[SourceFile] = frozenset()
+    plan: TargetPlan | None = None
+
+    @property
+    def mark(self) -> str | None:
+        return self.last.watermark if self.last else None
+
+
+class Attempt:
+    """One attempt of one job. Used as a context manager: what it opens is closed at the end."""
+
+    def __init__(self, env: Environment, job: Job, context: RunContext, cancellation: Cancellation) -> None:
+        self._env = env
+        self._job = job
+        self._context = context
+        self._cancellation = cancellation
+        self._open = ExitStack()
+        self._rejected: pa.Table | None = None
+        self._high_water = HighWater(job.watermark) if job.watermark else None
+        self._files: tuple[SourceFile, ...] | None = None
+        self._rows: Rows | None = None
+        self._query: Query | None = None
+
+    def __enter__(self) -> Attempt:
+        env, job = self._env, self._job
+        try:
+            self._source_connection = env.source_connection(job)
+            self._connections = [env.target_connection(job, target) for target in job.targets]
+            self._source: Source = registry.source(self._source_connection)
+            self._open.callback(self._source.close)
+            self._places = []
+            for number, connection in enumerate(self._connections):
+                backend = registry.target(connection)
+                self._open.callback(backend.close)
+                self._cancellation.on_cancel(backend.interrupt)
+                self._places.append(_Place(number, backend, scope(job, job.targets[number])))
+        except BaseException:
+            self._open.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def queue(self) -> None:
+        """Wait for the files that admit one process; held until the attempt is closed."""
+        files = [self._source.exclusive(), *(place.backend.exclusive() for place in self._places)]
+        self._open.enter_context(
+            exclusive(
+                files, wait=self._env.lock_wait, cancellation=self._cancellation,
+                tell=lambda text: self._env.progress.waiting(self._job.name, text),
+            )
+        )  # fmt: skip
+
+    def plan(self) -> JobPlan:
+        """Look at source and targets and decide everything; changes nothing."""
+        with ExitStack() as looking:
+            sessions = [looking.enter_context(place.backend.inspect()) for place in self._places]
+            for place, session in zip(self._places, sessions, strict=True):
+                self._look(place, session)
+            pending = [place for place in self._places if place.done is None]
+            if not pending:
+                return JobPlan(self._job.name, "nothing: this load is committed already", "", ())
+            schema = self._prepare(pending)
+            for place in pending:
+                place.plan = self._plan_target(place, sessions[place.number], schema)
+        plans = tuple(explain_insert(place.plan) for place in self._places if place.plan)
+        return JobPlan(self._job.name, self._described(), self._text(), plans)
+
+    def load(self) -> list[TargetResult]:
+        """Carry out what `plan()` decided and return one result a target, in the job's order."""
+        pending = [place for place in self._places if place.plan is not None]
+        results = {p.number: self._repeated(p) for p in self._places if p.done is not None}
+        if len(pending) == 1 and pending[0].plan and pending[0].plan.local is not None:
+            results[pending[0].number] = self._write(pending[0], None)
+        elif pending:
+            results |= self._fan_out(pending)
+        return [results[number] for number in sorted(results)]
+
+    def _look(self, place: _Place, session: Session) -> None:
+        place.last = session.last_load(place.scope)
+        place.done = session.find_load(place.scope, self._context.run_id)
+        if self._job.watermark == FILE_COLUMN:
+            place.seen = session.loaded_files(place.scope)
+
+    def _prepare(self, pending: list[_Place]) -> pa.Schema:
+        """Call the body, make the query and return the schema of the rows."""
+        mark = self._low_mark(pending)
+        self._rows = call_body(self._job, self._source, mark, self._context)
+        if self._rows.query is None:
+            assert self._rows.rows is not None  # noqa: S101 - one of the two is set
+            return self._rows.rows.schema
+        self._query = self._incremental(self._rows.query, mark)
+        self._take_files(pending)
+        return self._source.schema(self._query)
+
+    def _low_mark(self, pending: list[_Place]) -> Any:  # noqa: ANN401 - the watermark column's own type
+        if self._job.watermark in {None, FILE_COLUMN}:
+            return None
+        marks = [decode(place.mark) for place in pending]
+        return None if any(mark is None for mark in marks) else min(marks)
+
+    def _incremental(self, query: Query, mark: Any) -> Query:  # noqa: ANN401 - see _low_mark
+        column = self._job.watermark
+        if column is None or column == FILE_COLUMN:
+            return query
+        if query.sql and incremental.uses_watermark(query.sql):
+            value = mark if mark is not None else self._lowest(query, column)
+            return replace(query, parameters={incremental.WATERMARK: value})
+        if mark is None:
+            return query
+        dialect = self._source.dialect
+        sql = query.sql or incremental.whole(query.table, dialect)
+        wrapped = incremental.at_or_above(sql, column, dialect)
+        return replace(query, sql=wrapped, table="", parameters={incremental.WATERMARK: mark})
+
+    def _lowest(self, query: Query, column: str) -> Any:  # noqa: ANN401 - see _low_mark
+        table = self._job.targets[0].table
+        declared = {c.name: c.type for c in table.columns} if isinstance(table, TableDef) else {}
+        if column not in declared:
+            schema = self._source.schema(replace(query, parameters={incremental.WATERMARK: None}))
+            declared = {field.name: from_arrow(field.type) for field in schema}
+        return lowest(declared[column], column) if column in declared else None
+
+    def _take_files(self, pending: list[_Place]) -> None:
+        if self._query is None:
+            return
+        declared = [p for p in pending if _declares(self._job.targets[p.number].table, FILE_COLUMN)]
+        self._query = replace(self._query, file_column=bool(declared))
+        if self._job.watermark != FILE_COLUMN:
+            return
+        found = self._source.files(self._query)
+        if found is None:
+            return
+        seen = frozenset.intersection(*(place.seen for place in pending))
+        self._files = tuple(file for file in found if file not in seen)
+        self._query = replace(self._query, files=tuple(file.path for file in self._files))
+
+    def _plan_target(self, place: _Place, session: Session, schema: pa.Schema) -> TargetPlan:
+        target = self._job.targets[place.number]
+        local = None
+        if self._query is not None and len(self._places) == 1:
+            local = self._source.local_query(self._query, self._connections[place.number])
+        return plan_target(
+            Situation(
+                job=self._job, target=target, schema=schema, session=session, dialect=place.backend.dialect,
+                mark=place.mark, local=local, files=self._files,
+            )
+        )  # fmt: skip
+
+    def _fan_out(self, pending: list[_Place]) -> dict[int, TargetResult]:
+        """Read once and load every pending target in its own thread and transaction."""
+        broadcast = Broadcast(self._reader(), len(pending))
+
+        def work(place: _Place, index: int, rows: pa.RecordBatchReader) -> TargetResult:
+            try:
+                return self._write(place, rows)
+            finally:
+                broadcast.leave(index)
+
+        with ThreadPoolExecutor(len(pending), thread_name_prefix=self._job.name) as pool:
+            futures = [
+                pool.submit(contextvars.copy_context().run, work, place, index, rows)
+                for index, (place, rows) in enumerate(zip(pending, broadcast.readers(), strict=True))
+            ]
+            try:
+                broadcast.pump()
+                wait(futures)
+            except KeyboardInterrupt:
+                self._cancellation.cancel()
+                raise
+            except EmatixError:
+                pass  # every consumer raises it too, with its own place
+        failures = [future.exception() for future in futures if future.exception() is not None]
+        if failures:
+            raise failures[0] from failures[0].__cause__  # type: ignore[union-attr, misc] - None was filtered out
+        return {place.number: future.result() for place, future in zip(pending, futures, strict=True)}
+
+    def _reader(self) -> pa.RecordBatchReader:
+        assert self._rows is not None  # noqa: S101 - plan() came first
+        reader = self._rows.rows if self._query is None else self._source.read(self._query)
+        assert reader is not None  # noqa: S101 - one of the two is there
+        return watched(_ending(reader, self._note_rejected), self._see)
+
+    def _note_rejected(self) -> None:
+        self._rejected = self._source.rejected() if self._query is not None else None
+
+    def _see(self, batch: pa.RecordBatch) -> None:
+        self._cancellation.check()
+        if self._high_water is not None and self._high_water.column != FILE_COLUMN:
+            self._high_water.see(batch)
+        self._env.progress.advanced(self._job.name, batch.num_rows)
+
+    def _write(self, place: _Place, rows: pa.RecordBatchReader | None) -> TargetResult:
+        plan = place.plan
+        assert plan is not None  # noqa: S101 - only pending places come here
+        water = self._high_water if self._job.watermark != FILE_COLUMN else None
+        files = [file for file in self._files or () if file not in place.seen]
+        task = LoadTask(
+            plan=plan, scope=place.scope, context=self._context, load_time=self._load_time(place),
+            watermark=place.mark if water else None, rows=rows, high_water=water, files=files,
+            rejected=lambda: self._rejected,
+            stage=lambda text: self._env.progress.stage(self._job.name, text),
+        )  # fmt: skip
+        try:
+            with place.backend.session() as session:
+                return Load(session, task).run()
+        except EmatixError as error:
+            if self._cancellation.reason is not None and error is not self._cancellation.reason:
+                raise self._cancellation.reason from error
+            raise error.at(f"target {plan.target.name}") from error.__cause__
+
+    def _load_time(self, place: _Place) -> datetime:
+        """Return the time of this load: now, but always after the last one, even if a clock was set back."""
+        now = self._env.clock()
+        return max(now, place.last.loaded_at + timedelta(microseconds=1)) if place.last else now
+
+    def _repeated(self, place: _Place) -> TargetResult:
+        assert place.done is not None  # noqa: S101 - only done places come here
+        target = self._job.targets[place.number]
+        return repeated(str(target.name), target.mode.name, place.done)
+
+    def _described(self) -> str:
+        connection = self._source_connection
+        if self._query is None:
+            return "rows that the job's function makes"
+        return f"{connection.name} ({connection.kind})"
+
+    def _text(self) -> str:
+        if self._query is None:
+            return ""
+        return self._query.sql or f"all rows of {self._query.table}"
+
+
+def _ending(rows: pa.RecordBatchReader, ended: Any) -> pa.RecordBatchReader:  # noqa: ANN401 - a function without arguments
+    """Return the same stream; `ended` is called in the reading thread once it is exhausted."""
+    import pyarrow as pa
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        yield from rows
+        ended()
+
+    return pa.RecordBatchReader.from_batches(rows.schema, stream())
+
+
+def _declares(table: object, column: str) -> bool:
+    return isinstance(table, TableDef) and any(c.name == column for c in table.columns)

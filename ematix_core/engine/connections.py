@@ -1,0 +1,24 @@
+"""Opening a connection to see whether it works."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ematix_core.backends import registry
+from ematix_core.config.secrets import resolve_connection
+
+if TYPE_CHECKING:
+    from ematix_core.config.redact import Redactor
+    from ematix_core.model.connection import Connection
+
+
+def check_connection(connection: Connection, *, redactor: Redactor | None = None) -> str:
+    """Open the system and return one line about it, such as product and version.
+
+    Raises SecretError, MissingDriverError, ConnectError, LockedError.
+    """
+    source = registry.source(resolve_connection(connection, redactor=redactor))
+    try:
+        return source.check()
+    finally:
+        source.close()

@@ -1,0 +1,217 @@
+"""From a job to its plans: reads schemas and marks, decides, changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ematix_core.backends.duck_connection import columns_from
+from ematix_core.backends.duckdb import DIALECT as DUCKDB
+from ematix_core.engine.columns import Resolved, resolve
+from ematix_core.engine.watermark import FILE_COLUMN
+from ematix_core.errors import DeclarationError, near
+from ematix_core.model.mode import Append, Scd2, Truncate
+from ematix_core.model.table import Column
+from ematix_core.query.local import schema_of
+from ematix_core.sql import build
+from ematix_core.sql.ddl import DdlPlan, plan_ddl
+from ematix_core.sql.shape import SOURCE, Shape, shape_sql
+from ematix_core.strategies.plan import STAGING, Change, Fill, Insert, Plan
+from ematix_core.strategies.planner import plan_load
+from ematix_core.types import Text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ematix_core.backends.protocols import LocalQuery, Session, SourceFile
+    from ematix_core.model.job import Job, Target
+    from ematix_core.model.table import TableName
+    from ematix_core.sql.dialect import Dialect
+
+
+@dataclass(frozen=True)
+class TargetPlan:
+    """Everything decided about one target's load.
+
+    `columns`: what arrives, in order, with its final types. `shape`: the DuckDB query over the rows, empty when
+    Arrow casts are enough. `local`: the target's session reads the source by itself, by this query.
+    """
+
+    target: Target
+    table: TableName
+    dialect: Dialect
+    plan: Plan
+    columns: tuple[Column, ...]
+    shape: str = ""
+    local: LocalQuery | None = None
+    mark: str | None = None
+    staged: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the planner finds: the rows' schema, the session to look at the target, the last load."""
+
+    job: Job
+    target: Target
+    schema: pa.Schema
+    session: Session
+    dialect: Dialect
+    mark: str | None = None
+    local: LocalQuery | None = None
+    files: tuple[SourceFile, ...] | None = None
+
+
+def plan_target(found: Situation) -> TargetPlan:
+    """Plan one target's load. Raises what the resolving of columns, the DDL planner and the strategies raise."""
+    dialect, target = found.dialect, found.target
+    table = build.placed(target.name, dialect)
+    resolved = resolve(target, found.schema, table)
+    _check_watermark(found, resolved)
+    existing = found.session.columns(table)
+    ddl = plan_ddl(resolved.wanted, existing, dialect, target.on_drift)
+    columns = _loaded(resolved, ddl)
+    shape = _shape(found, resolved, columns)
+    local = _local(found, shape, columns)
+    change = Change(
+        target=table, columns=_with_hash(columns, shape), mode=target.mode, keys=resolved.keys,
+        compare=tuple(c for c in resolved.compare if c in {x.name for x in columns}), new=existing is None,
+        staged=_staged(found, table, local, existing), unique_keys=_unique(found, table, resolved, existing),
+        since=_since(found),
+    )  # fmt: skip
+    notes = (*_notes(found, table, local, shape), *resolved.notes)
+    plan = plan_load(change, ddl, dialect, notes)
+    return TargetPlan(
+        target=target, table=table, dialect=dialect, plan=plan, columns=change.columns, local=local, mark=found.mark,
+        shape=shape_sql(shape, DUCKDB) if shape.needs_sql else "",
+        staged=any(isinstance(step, Fill) and step.table.name == STAGING for step in plan.steps),
+        warnings=(*resolved.warnings, *plan.warnings),
+    )  # fmt: skip
+
+
+def _check_watermark(found: Situation, resolved: Resolved) -> None:
+    column, mode = found.job.watermark, found.target.mode
+    if column is None:
+        return
+    where = f"job {found.job.name}"
+    if isinstance(mode, Truncate):
+        raise DeclarationError(
+            "mode 'truncate' with a watermark would keep only the newest rows", where=where,
+            hint="Remove watermark=, or use append, merge or scd2.",
+        )  # fmt: skip
+    if getattr(mode, "deletes", "ignore") != "ignore":
+        raise DeclarationError(
+            "deletes with a watermark would delete every row that the increment does not bring", where=where,
+            hint="Remove watermark=, so that each load brings all rows, or set deletes='ignore'.",
+        )  # fmt: skip
+    known = found.schema.names
+    if column == FILE_COLUMN:
+        if found.files is None:
+            raise DeclarationError("watermark='_file' needs a source of files", where=where)
+    elif column not in known:
+        raise DeclarationError(f"watermark {column!r} is no column of the rows", where=where, hint=near(column, known))
+    elif isinstance(mode, Append) and column not in {c.name for c in resolved.rows}:
+        raise DeclarationError(
+            f"watermark {column!r} is not loaded into {found.target.name}, so rows at the mark cannot be told apart",
+            where=where, hint="Add the column to the table.",
+        )  # fmt: skip
+
+
+def _loaded(resolved: Resolved, ddl: DdlPlan) -> tuple[Column, ...]:
+    """Return the rows' columns with the types that the table will have, normalizers kept."""
+    final = {column.name: column for column in ddl.columns}
+    return tuple(
+        Column(c.name, final[c.name].type, c.nullable, normalizers=c.normalizers)
+        for c in resolved.rows
+        if c.name in final
+    )
+
+
+def _with_hash(columns: tuple[Column, ...], shape: Shape) -> tuple[Column, ...]:
+    return (*columns, Column(shape.hash_name, Text)) if shape.hash_name else columns
+
+
+def _shape(found: Situation, resolved: Resolved, columns: tuple[Column, ...]) -> Shape:
+    mode = found.target.mode
+    transforms = found.target.transforms
+    plain = Shape(columns=columns, transforms=transforms)
+    given = found.schema
+    if plain.needs_sql:
+        given = schema_of(shape_sql(plain, DUCKDB), found.schema, SOURCE)
+    types = {column.name: column.type for column in columns_from(given)}
+    casts = frozenset(c.name for c in columns if types[c.name] is not c.type)
+    if not isinstance(mode, Scd2):
+        return Shape(columns=columns, casts=casts, transforms=transforms)
+    compare = tuple(c for c in resolved.compare if c in {x.name for x in columns})
+    return Shape(columns=columns, casts=casts, transforms=transforms, hash_of=compare, hash_name=mode.row_hash)
+
+
+def _local(found: Situation, shape: Shape, columns: tuple[Column, ...]) -> LocalQuery | None:
+    """Return the query by which the target's session reads the source itself, shaped; None when rows must travel."""
+    local = found.local
+    if local is None or (not found.dialect.ddl and any(not column.nullable for column in columns)):
+        return None  # files cannot refuse NULL by themselves, so those rows pass through our own check
+    watermark = found.job.watermark not in {None, FILE_COLUMN}
+    if shape.needs_sql and (watermark or found.dialect.grammar != DUCKDB.grammar):
+        return None
+    if shape.casts and found.dialect.grammar != DUCKDB.grammar:
+        return None
+    sql = shape_sql(shape, DUCKDB, f"(\n{local.sql}\n)")
+    return type(local)(sql=sql, setup=local.setup, parameters=local.parameters)
+
+
+def _staged(found: Situation, table: TableName, local: LocalQuery | None, existing: object) -> bool:
+    """Say whether rows must pass through staging although the mode itself could do without."""
+    if found.target.checks or found.job.on_bad_rows == "quarantine":
+        return True
+    if local is None:
+        return False
+    reads_target = table.name in build.tables_in(local.sql, found.dialect) and isinstance(found.target.mode, Truncate)
+    return reads_target or (found.job.watermark is not None and existing is not None)
+
+
+def _unique(found: Situation, table: TableName, resolved: Resolved, existing: object) -> bool:
+    if existing is None or not resolved.keys:
+        return existing is None
+    return any(set(group) <= set(resolved.keys) for group in found.session.unique_keys(table))
+
+
+def _since(found: Situation) -> str:
+    column = found.job.watermark
+    return column if column and column != FILE_COLUMN and found.mark is not None else ""
+
+
+def _notes(found: Situation, table: TableName, local: LocalQuery | None, shape: Shape) -> tuple[str, ...]:
+    notes = []
+    if str(table) != str(found.target.name):
+        notes.append(f"{found.dialect.name} has no schemas: {found.target.name} is kept as {table}")
+    if local is not None:
+        notes.append(f"the rows are read inside {found.dialect.name}: nothing crosses the wire")
+    if shape.needs_sql and local is None:
+        notes.append("rows are shaped by DuckDB on the way: normalizers, transforms or the row hash of scd2")
+    if found.job.watermark and found.job.watermark != FILE_COLUMN:
+        notes.append(
+            f"reads rows with {found.job.watermark} >= {found.mark}" if found.mark else "first load: no watermark yet"
+        )
+    if found.files is not None and found.job.watermark == FILE_COLUMN:
+        notes.append(f"reads {len(found.files)} files that were not loaded before")
+    return tuple(notes)
+
+
+def explain_insert(plan: TargetPlan) -> Plan:
+    """Return the plan as it will run: for rows read inside the target, the Fill step with its own query."""
+    if plan.local is None:
+        return plan.plan
+    steps = tuple(
+        Insert(name=s.name, why=s.why, table=s.table, columns=tuple(c.name for c in s.columns), query=plan.local.sql)
+        if isinstance(s, Fill)
+        else s
+        for s in plan.plan.steps
+    )
+    return Plan(plan.plan.target, plan.plan.mode, steps, plan.plan.notes, plan.plan.warnings)
+
+
+def scope(job: Job, target: Target) -> str:
+    """Return the name under which a job's loads of one target are kept in the target's bookkeeping."""
+    return f"{job.name}:{target.name}"

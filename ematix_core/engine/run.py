@@ -1,0 +1,177 @@
+"""Running one job: its record in the store, its attempts, its outcome."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from ematix_core.config.secrets import resolve
+from ematix_core.config.settings import Settings
+from ematix_core.engine.attempt import Attempt
+from ematix_core.engine.body import RunContext
+from ematix_core.engine.cancel import Cancellation
+from ematix_core.engine.environment import Environment, now
+from ematix_core.engine.progress import Silent
+from ematix_core.engine.result import COUNTS, JobPlan, RunResult
+from ematix_core.errors import CancelledError, EmatixError, RunError, is_transient
+from ematix_core.store import Status, beating, open_store, recording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from ematix_core.engine.progress import Progress
+    from ematix_core.engine.result import TargetResult
+    from ematix_core.model.job import Job
+    from ematix_core.model.project import Project
+    from ematix_core.store import Run, RunStore
+
+_log = logging.getLogger(__name__)
+
+
+def plan_job(job: Job, project: Project | None = None, *, settings: Settings | None = None) -> JobPlan:
+    """Return what a run of the job would do now. Reads schemas and marks; changes nothing, records nothing."""
+    env = Environment(project=project, settings=settings or Settings.load())
+    context = RunContext(run_id="plan", job=job.name, attempt=1)
+    try:
+        with Attempt(env, job, context, Cancellation()) as attempt:
+            return attempt.plan()
+    except EmatixError as error:
+        raise error.at(f"job {job.name}") from error.__cause__
+
+
+def run_job(
+    job: Job,
+    project: Project | None = None,
+    *,
+    store: RunStore | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    clock: Callable[[], datetime] = now,
+    trigger: str = "manual",
+    workflow_run_id: str | None = None,
+    lock_wait: float = 60.0,
+    cancellation: Cancellation | None = None,
+) -> RunResult:
+    """Run a job in this process and return its result.
+
+    `store`: where the run is recorded, default the one of the settings. `progress` is told how it goes. `clock` gives
+    the time in UTC. `lock_wait`: seconds to wait for a database file that another job holds. `cancellation`: lets
+    another thread stop the run. Raises the EmatixError of the last attempt; CancelledError after Ctrl-C.
+    """
+    settings = settings or Settings.load()
+    env = Environment(
+        project=project, settings=settings, progress=progress or Silent(), clock=clock, lock_wait=lock_wait
+    )
+    with ExitStack() as stack:
+        if store is None:
+            store = stack.enter_context(open_store(resolve(settings.store, redactor=env.redactor), redactor=env.redactor))
+        run = store.begin(job.name, workflow_run_id=workflow_run_id, trigger=trigger)
+        stack.enter_context(recording(store, run.run_id, logging.getLogger()))
+        stack.enter_context(beating(store, run.run_id))
+        return _Runner(env, job, store, run, cancellation or Cancellation()).run()
+
+
+class _Runner:
+    """One run: attempts until one succeeds or none is left, then the record is closed."""
+
+    def __init__(self, env: Environment, job: Job, store: RunStore, run: Run, cancellation: Cancellation) -> None:
+        self._env = env
+        self._job = job
+        self._store = store
+        self._run = run
+        self._cancellation = cancellation
+        self._attempt = run.attempts
+        self._started = time.monotonic()
+        self._plan: JobPlan | None = None
+
+    def run(self) -> RunResult:
+        if self._attempt > 1:
+            _log.warning("run %s was killed half-way: taken up again under its load id", self._run.run_id)
+        try:
+            results = self._attempts()
+        except KeyboardInterrupt:
+            self._finish(Status.CANCELLED, error="stopped by Ctrl-C and rolled back")
+            raise CancelledError("stopped by Ctrl-C and rolled back", where=f"job {self._job.name}") from None
+        except CancelledError as error:
+            self._finish(Status.CANCELLED, error=str(error))
+            raise error.at(f"job {self._job.name}") from None
+        except EmatixError as error:
+            self._finish(Status.FAILED, error=str(error.at(f"job {self._job.name}")))
+            raise
+        except Exception as error:
+            unexpected = RunError(f"{type(error).__name__}: {error}", where=f"job {self._job.name}")
+            self._finish(Status.FAILED, error=str(unexpected))
+            raise unexpected from error
+        return self._succeeded(results)
+
+    def _attempts(self) -> list[TargetResult]:
+        from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+
+        policy = self._job.retry
+
+        def pause(state: RetryCallState) -> float:
+            wait = policy.wait(state.attempt_number)
+            return wait + wait * policy.jitter * random.random()  # noqa: S311 - spreads retries, protects nothing
+
+        def failed(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            assert isinstance(error, EmatixError)  # noqa: S101 - only transient ones are retried, and they are ours
+            self._store.attempt_failed(self._run.run_id, str(error))
+            self._attempt += 1
+            self._env.progress.failed(self._job.name, error, retry_in=state.upcoming_sleep)
+            _log.warning("attempt %s failed: %s", self._attempt - 1, error)
+
+        retrying = Retrying(
+            stop=stop_after_attempt(policy.retries + 1), wait=pause, before_sleep=failed, reraise=True,
+            retry=retry_if_exception(lambda e: is_transient(e) and self._cancellation.reason is None),
+        )  # fmt: skip
+        return retrying(self._once)
+
+    def _once(self) -> list[TargetResult]:
+        job, env = self._job, self._env
+        # Each attempt has a stop button of its own for its timeout, wired to the run's.
+        button = Cancellation()
+        self._cancellation.on_cancel(lambda: button.cancel(self._cancellation.reason))
+        env.progress.started(job.name, self._attempt)
+        _log.info("attempt %s of job %s starts", self._attempt, job.name)
+        context = RunContext(run_id=self._run.load_id, job=job.name, attempt=self._attempt)
+        button.limit(job.timeout)
+        try:
+            with Attempt(env, job, context, button) as attempt:
+                attempt.queue()
+                self._plan = attempt.plan()
+                return attempt.load()
+        finally:
+            button.done()
+
+    def _succeeded(self, results: Sequence[TargetResult]) -> RunResult:
+        counts = {name: sum(getattr(result, name) for result in results) for name in COUNTS}
+        rows_read = max((result.rows_read for result in results), default=0)
+        seconds = time.monotonic() - self._started
+        for result in results:
+            for warning in result.warnings:
+                _log.warning("%s", warning)
+        outcome = RunResult(
+            run_id=self._run.run_id, job=self._job.name, status="succeeded", rows_read=rows_read, seconds=seconds,
+            plan=self._plan, targets=tuple(results), attempts=self._attempt, **counts,
+        )  # fmt: skip
+        _log.info("%s", outcome)
+        self._finish(Status.SUCCEEDED, counts={"rows_read": rows_read, **counts}, targets=results)
+        self._env.progress.finished(self._job.name, outcome)
+        return outcome
+
+    def _finish(
+        self, status: Status, *, counts: dict[str, int] | None = None, targets: Sequence[TargetResult] = (),
+        error: str = "",
+    ) -> None:  # fmt: skip
+        if error:
+            _log.error("%s", error)
+        plain: list[dict[str, Any]] = [vars(target) | {"warnings": list(target.warnings)} for target in targets]
+        self._store.finish(
+            self._run.run_id, status, seconds=time.monotonic() - self._started, counts=counts, targets=plain,
+            plan_hash=self._plan.hash() if self._plan else "", error=error,
+        )  # fmt: skip

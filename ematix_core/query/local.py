@@ -1,0 +1,58 @@
+"""SQL over a stream of Arrow batches, in process, on DuckDB: rows in, rows out, memory bounded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ematix_core.backends.duck_connection import BATCH_ROWS, open_duck, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+
+def run_sql(sql: str, rows: pa.RecordBatchReader, name: str) -> pa.RecordBatchReader:
+    """Return the query's result over `rows`, which the query knows under `name`; batches of at most 122,880 rows.
+
+    Nothing is read before the result is. An error raised by `rows` passes through unchanged.
+    """
+    import pyarrow as pa
+
+    failures: list[BaseException] = []
+
+    def guarded() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from rows
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    connection = open_duck()
+    connection.register(name, pa.RecordBatchReader.from_batches(rows.schema, guarded()))
+    with translated(sql):
+        reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+
+    def results() -> Iterator[pa.RecordBatch]:
+        try:
+            with translated(sql):
+                yield from reader
+        except Exception:
+            if failures:
+                raise failures[0] from None
+            raise
+        finally:
+            connection.close()
+
+    return pa.RecordBatchReader.from_batches(reader.schema, results())
+
+
+def schema_of(sql: str, schema: pa.Schema, name: str) -> pa.Schema:
+    """Return the schema that the query would give over rows of `schema`. Raises SqlError as `run_sql` would."""
+    connection = open_duck()
+    try:
+        connection.register(name, schema.empty_table())
+        with translated(sql):
+            return connection.sql(sql).to_arrow_reader(1).schema
+    finally:
+        connection.close()
