@@ -272,9 +272,10 @@ class Struct(ColumnType):
 
     kind = "struct"
 
-    def __class_getitem__(cls, fields: tuple[tuple[str, type[ColumnType]], ...]) -> type[ColumnType]:
+    def __class_getitem__(cls, item: Any) -> type[ColumnType]:  # noqa: ANN401 - Python takes the parentheses off a single field
+        fields: tuple[tuple[str, type[ColumnType]], ...] = (item,) if isinstance(item[0], str) else tuple(item)
         inner = ", ".join(f'("{name}", {kind.label()})' for name, kind in fields)
-        return _parametrised(Struct, f"Struct[{inner}]", (("fields", tuple(fields)),))
+        return _parametrised(Struct, f"Struct[{inner}]", (("fields", fields),))
 
     @classmethod
     def to_arrow(cls) -> pa.DataType:
