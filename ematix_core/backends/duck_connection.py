@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ematix_core.backends.duck_arrow import plain_schema
 from ematix_core.errors import (
     CancelledError,
     ConfigError,
@@ -112,7 +113,8 @@ def relation(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
     """Return the query as a relation whose columns all have an Arrow form; nothing is read yet.
 
     `sql` has `$name` parameters, and `parameters` just those. HUGEINT (the type of `sum(integer)`) travels as
-    DECIMAL(38,0) and BIT as text. The connection is taken until the relation's reader is exhausted or closed.
+    DECIMAL(38,0), BIT and ENUM as text, booleans as `arrow.bool8` (see `duck_arrow`). The connection is taken until
+    the relation's reader is exhausted or closed.
     Raises the errors of `translate`.
     """
     with translated(sql):
@@ -122,7 +124,7 @@ def relation(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
     except driver().Error as error:
         raise _located(connection, sql, parameters, error) from error
     kinds = [str(kind) for kind in found.types]
-    travels = [_FOREIGN.sub(lambda m: _TRAVELS_AS[m[1]] if m[1] else m[0], kind) for kind in kinds]
+    travels = [_travels_as(kind) for kind in kinds]
     if travels == kinds:
         return found
     return found.project(
@@ -131,6 +133,12 @@ def relation(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
             for i, (old, new, name) in enumerate(zip(kinds, travels, found.columns, strict=True), start=1)
         )
     )
+
+
+def _travels_as(kind: str) -> str:
+    if kind.startswith("ENUM("):
+        return "VARCHAR"
+    return _FOREIGN.sub(lambda found: _TRAVELS_AS[found[1]] if found[1] else found[0], kind)
 
 
 def _require_query(connection: DuckDBPyConnection, sql: str) -> None:
@@ -163,7 +171,7 @@ def quote(*names: str) -> str:
 def columns_from(schema: pa.Schema) -> tuple[Column, ...]:
     """Return the columns of an Arrow schema. Raises UnsupportedError naming a column that no column type fits."""
     columns = []
-    for field in schema:
+    for field in plain_schema(schema):
         try:
             columns.append(Column(field.name, from_arrow(field.type), field.nullable))
         except TypeError as error:
@@ -175,8 +183,10 @@ def columns_from(schema: pa.Schema) -> tuple[Column, ...]:
 
 
 @contextmanager
-def translated(statement: str) -> Iterator[None]:
+def translated(statement: str, written: str = "") -> Iterator[None]:
     """Raise the errors of DuckDB as ours, for calls and for the reading of a result.
+
+    `written` is the statement as its author wrote it, when that is not what was sent; both have the same length.
 
     A result's reader wraps DuckDB's message in an OSError; and Ctrl-C during a call arrives as
     `RuntimeError("Query interrupted")`, which becomes KeyboardInterrupt again.
@@ -186,11 +196,20 @@ def translated(statement: str) -> Iterator[None]:
     except (driver().Error, OSError) as error:
         if isinstance(error, OSError) and not _CLASS.match(str(error)):
             raise
-        raise translate(error, statement) from error
+        raise _as_written(translate(error, statement), written) from error
+    except SqlError as error:
+        _as_written(error, written)
+        raise
     except RuntimeError as error:
         if str(error) == "Query interrupted":
             raise KeyboardInterrupt from error
         raise
+
+
+def _as_written(error: EmatixError, written: str) -> EmatixError:
+    if written and isinstance(error, SqlError):
+        error.statement = written
+    return error
 
 
 _CLASS = re.compile(r"(?:INTERRUPT|[A-Z][A-Za-z ]*) Error: ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ematix_core.errors import CancelledError, ConversionError
 from ematix_core.failpoint import failpoint
@@ -107,7 +107,7 @@ def _require_length(array: pa.Array[Any], column: Column) -> None:
     most = column.type.parameters.get("length")
     if most is None:
         return
-    longest = pc.max(pc.utf8_length(array)).as_py() or 0
+    longest = pc.max(pc.utf8_length(cast("pa.StringArray", array))).as_py() or 0
     if longest > most:
         raise ConversionError(
             f"column {column.name!r} is {column.type.label()} and a value has {longest} characters",

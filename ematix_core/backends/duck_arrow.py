@@ -1,0 +1,56 @@
+"""Booleans out of DuckDB: with lossless conversion they come as `arrow.bool8`; everything else here wants `bool`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the schema with plain booleans, nested ones too."""
+    import pyarrow as pa
+
+    return pa.schema([field.with_type(_plain(field.type)) for field in schema])
+
+
+def plain_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the batches with the types of `schema` (of `plain_schema`)."""
+    import pyarrow as pa
+
+    for batch in batches:
+        if batch.schema.equals(schema):
+            yield batch
+            continue
+        arrays = [
+            array if array.type.equals(field.type) else array.cast(field.type)
+            for array, field in zip(batch.columns, schema, strict=True)
+        ]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def plain_table(table: pa.Table) -> pa.Table:
+    """Return the table with plain booleans."""
+    import pyarrow as pa
+
+    schema = plain_schema(table.schema)
+    return pa.Table.from_batches(plain_batches(table.to_batches(), schema), schema)
+
+
+def _plain(kind: Any) -> Any:  # noqa: ANN401 - an Arrow type; its stubs know no nested kinds
+    import pyarrow as pa
+
+    if isinstance(kind, pa.Bool8Type):
+        return pa.bool_()
+    if pa.types.is_map(kind):
+        return pa.map_(_plain(kind.key_type), _plain(kind.item_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain(field.type)) for field in kind])
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_plain(kind.value_type)), kind.list_size)
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_plain(kind.value_type)))
+    return kind

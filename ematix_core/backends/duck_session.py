@@ -1,0 +1,324 @@
+"""Sources and sessions on a DuckDB connection: what the kinds `duckdb` and `memory` have in common."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ematix_core.backends.duck_arrow import plain_batches, plain_schema, plain_table
+from ematix_core.backends.duck_connection import BATCH_ROWS, columns_from, driver, quote, relation, translated
+from ematix_core.backends.feed import Feed
+from ematix_core.backends.ledger import SqlLedger
+from ematix_core.errors import CancelledError, MissingSourceError, SqlError, UnsupportedError, near
+from ematix_core.failpoint import failpoint
+from ematix_core.model.table import Column, TableName
+from ematix_core.sql.parameters import bind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+    from ematix_core.backends.protocols import LoadRecord, Query, SourceFile
+
+# https://duckdb.org/docs/current/sql/data_types/overview: kinds that are missing here cannot be stored (duration).
+TYPES = {
+    "boolean": "BOOLEAN",
+    "tiny_int": "TINYINT", "small_int": "SMALLINT", "integer": "INTEGER", "big_int": "BIGINT",
+    "u_tiny_int": "UTINYINT", "u_small_int": "USMALLINT", "u_integer": "UINTEGER", "u_big_int": "UBIGINT",
+    "float": "FLOAT", "double": "DOUBLE", "numeric": "DECIMAL({precision},{scale})",
+    "text": "VARCHAR", "string": "VARCHAR", "bytes": "BLOB", "uuid": "UUID", "json": "JSON",
+    "date": "DATE", "time": "TIME", "time[ns]": "TIME_NS",
+    "timestamp": "TIMESTAMP", "timestamp[s]": "TIMESTAMP_S", "timestamp[ms]": "TIMESTAMP_MS",
+    "timestamp[ns]": "TIMESTAMP_NS",
+    "timestamp_tz": "TIMESTAMPTZ", "timestamp_tz[ns]": "TIMESTAMPTZ_NS",
+    "interval": "INTERVAL", "array": "{item}[]", "struct": "STRUCT({fields})", "map": "MAP({key}, {value})",
+}  # fmt: skip
+LIMITS = {"numeric_precision": 38}
+
+
+def values(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values in a form that DuckDB binds exactly: Arrow scalars too, nanoseconds included."""
+    return {name: _value(value) for name, value in parameters.items()}
+
+
+def _value(value: Any) -> Any:  # noqa: ANN401 - whatever a job binds
+    import pyarrow as pa
+
+    if isinstance(value, datetime) and hasattr(value, "nanosecond"):  # pandas.Timestamp
+        value = pa.scalar(value)
+    if not isinstance(value, pa.Scalar):
+        return value
+    if pa.types.is_timestamp(value.type) and value.type.unit == "ns" and value.is_valid:
+        zoned = value.type.tz is not None
+        text = value.cast(pa.timestamp("ns", "UTC" if zoned else None)).cast(pa.string()).as_py()
+        return driver().Value(text, "TIMESTAMPTZ_NS" if zoned else "TIMESTAMP_NS")
+    return value.as_py()
+
+
+class DuckSource:
+    """Reads from a database; the subclass says how to open it, and which kind it is."""
+
+    kind = ""
+
+    def __init__(self, connect: Callable[[], DuckDBPyConnection]) -> None:
+        self._connect = connect
+        self._connection: DuckDBPyConnection | None = None
+
+    @property
+    def connection(self) -> DuckDBPyConnection:
+        """The connection, opened on first use."""
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def schema(self, query: Query) -> pa.Schema:
+        """Return the schema that DuckDB binds; no row is read."""
+        sql, _ = statement(query)
+        with self._relation(query) as found, translated(sql, query.sql):
+            schema = plain_schema(found.limit(0).to_arrow_table().schema)
+        columns_from(schema)
+        return schema
+
+    def read(self, query: Query) -> pa.RecordBatchReader:
+        """Stream the rows; nothing but the batch in hand is in memory."""
+        import pyarrow as pa
+
+        sql, _ = statement(query)
+        with self._relation(query) as found, translated(sql, query.sql):
+            reader = found.to_arrow_reader(BATCH_ROWS)
+        schema = plain_schema(reader.schema)
+        columns_from(schema)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            try:
+                with translated(sql, query.sql):
+                    yield from plain_batches(reader, schema)
+            finally:
+                reader.close()
+
+        failpoint(f"{self.kind}.read.after")
+        return pa.RecordBatchReader.from_batches(schema, batches())
+
+    def files(self, query: Query) -> Sequence[SourceFile] | None:
+        """Return None: tables are no files."""
+        del query
+        return None
+
+    def rejected(self) -> pa.Table | None:
+        """Return None: a database has no malformed lines."""
+        return None
+
+    def check(self) -> str:
+        """Return the version of DuckDB."""
+        with translated("SELECT version()"):
+            row = self.connection.execute("SELECT version()").fetchone()
+        return f"DuckDB {row[0] if row else ''}".strip()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _relation(self, query: Query) -> Iterator[DuckDBPyRelation]:
+        sql, bound = statement(query)
+        try:
+            with translated(sql, query.sql):
+                yield relation(self.connection, sql, values(dict(bound)))
+        except SqlError as error:
+            missing = re.match(r'Table with name "?(.*?)"? does not exist', error.what)
+            if missing is None:
+                raise
+            tables = self.connection.execute(
+                "SELECT CASE schema_name WHEN 'main' THEN '' ELSE schema_name || '.' END || table_name FROM"
+                " (FROM duckdb_tables() SELECT schema_name, table_name WHERE NOT internal UNION ALL"
+                "  FROM duckdb_views() SELECT schema_name, view_name WHERE NOT internal)"
+            ).fetchall()
+            raise MissingSourceError(
+                f"there is no table {missing[1]}", hint=near(missing[1], [name for (name,) in tables])
+            ) from error
+
+
+def statement(query: Query) -> tuple[str, Mapping[str, Any]]:
+    """Return the query as DuckDB's SQL with `$name` parameters, and their values."""
+    if not query.sql:
+        table = TableName.parse(query.table)
+        return f"SELECT * FROM {quote(table.schema, table.name)}", {}  # noqa: S608 - quoted
+    sql, bound = bind(query.sql, query.parameters, "named_dollar")
+    return sql, dict(bound)
+
+
+class DuckSession:
+    """One transaction, or with `begun=False` a look at the database, on a connection of its own."""
+
+    def __init__(self, kind: str, connection: DuckDBPyConnection) -> None:
+        self.kind = kind
+        self.connection = connection
+        self.stopped = False
+        self._feed: Feed | None = None
+        self._ledger = SqlLedger(self)
+
+    def columns(self, table: TableName) -> tuple[Column, ...] | None:
+        """Ask the catalog first: a failed statement would end the transaction."""
+        found = self._run(
+            "SELECT column_name, is_nullable FROM duckdb_columns() WHERE database_name IN (current_database(), 'temp')"
+            " AND lower(schema_name) = lower($schema) AND lower(table_name) = lower($name) ORDER BY column_index",
+            {"schema": table.schema or "main", "name": table.name},
+        ).fetchall()
+        if not found:
+            return None
+        nullable = dict(found)
+        select = f"SELECT * FROM {quote(table.schema, table.name)} LIMIT 0"  # noqa: S608 - quoted
+        with translated(select):
+            schema = relation(self.connection, select, {}).to_arrow_table().schema
+        return tuple(Column(c.name, c.type, nullable[c.name]) for c in columns_from(schema))
+
+    def unique_keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
+        """Return primary keys, UNIQUE constraints and unique indexes over plain columns."""
+        where = (
+            "database_name IN (current_database(), 'temp') AND lower(schema_name) = lower($schema)"
+            " AND lower(table_name) = lower($name)"
+        )
+        at = {"schema": table.schema or "main", "name": table.name}
+        constraints = self._run(
+            f"SELECT constraint_column_names FROM duckdb_constraints() WHERE {where}"  # noqa: S608 - bound values
+            " AND constraint_type IN ('PRIMARY KEY', 'UNIQUE')",
+            at,
+        ).fetchall()
+        indexes = self._run(f"SELECT expressions FROM duckdb_indexes() WHERE {where} AND is_unique", at).fetchall()  # noqa: S608 - bound values
+        names = {column.name for column in self.columns(table) or ()}
+        plain = [tuple(part.strip().strip("\"'") for part in text.strip("[]").split(",")) for (text,) in indexes]
+        return (*(tuple(row[0]) for row in constraints), *(key for key in plain if names.issuperset(key)))
+
+    def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
+        """INSERT..SELECT from the reader, which DuckDB pulls from as it goes."""
+        refuse(columns)
+        failpoint(f"{self.kind}.load.before")
+        feed = self._feed = Feed(self.kind, columns, batches)
+        names = ", ".join(quote(column.name) for column in columns)
+        view = "_ematix_batches"
+        insert = f"INSERT INTO {quote(table.schema, table.name)} ({names}) SELECT * FROM {view}"  # noqa: S608 - quoted
+        self.require_running()
+        self.connection.register(view, feed.reader())
+        try:
+            with translated(insert):
+                self.connection.execute(insert)
+        except Exception as error:
+            # The view goes with the transaction; DuckDB has aborted it and runs nothing more, not even unregister.
+            if feed.failure is not None:
+                raise feed.failure from error
+            raise
+        finally:
+            self._feed = None
+        self.connection.unregister(view)
+        failpoint(f"{self.kind}.load.after")
+        return feed.rows
+
+    def insert(self, table: TableName, columns: Sequence[str], query: str, parameters: Mapping[str, Any]) -> int:
+        """INSERT..SELECT inside the database."""
+        names = ", ".join(quote(name) for name in columns)
+        failpoint(f"{self.kind}.insert.before")
+        count = self._execute(f"INSERT INTO {quote(table.schema, table.name)} ({names}) {query}", parameters)
+        failpoint(f"{self.kind}.insert.after")
+        return count
+
+    def clear(self, table: TableName) -> int:
+        """DELETE every row; readers keep the old ones until the commit."""
+        return self.execute(f"DELETE FROM {quote(table.schema, table.name)}", {})  # noqa: S608 - quoted
+
+    def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
+        """Run the statement; DuckDB reports the number of rows of DML itself."""
+        failpoint(f"{self.kind}.execute.before")
+        count = self._execute(statement, parameters)
+        failpoint(f"{self.kind}.execute.after")
+        return count
+
+    def query(self, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
+        """Return the whole result."""
+        self.require_running()
+        sql, bound = bind(statement, parameters, "named_dollar")
+        with translated(sql, statement):
+            return plain_table(relation(self.connection, sql, values(dict(bound))).to_arrow_table())
+
+    def last_load(self, scope: str) -> LoadRecord | None:
+        """See SqlLedger."""
+        return self._ledger.last_load(scope)
+
+    def find_load(self, scope: str, load_id: str) -> LoadRecord | None:
+        """See SqlLedger."""
+        return self._ledger.find_load(scope, load_id)
+
+    def loaded_files(self, scope: str) -> frozenset[SourceFile]:
+        """See SqlLedger."""
+        return self._ledger.loaded_files(scope)
+
+    def record_load(self, record: LoadRecord, files: Sequence[SourceFile]) -> None:
+        """See SqlLedger."""
+        failpoint(f"{self.kind}.record.before")
+        self._ledger.record_load(record, files)
+        failpoint(f"{self.kind}.record.after")
+
+    def stop(self) -> None:
+        """Stop what runs, from another thread."""
+        self.stopped = True
+        if self._feed is not None:
+            self._feed.stopped = True
+        self.connection.interrupt()
+
+    def _execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
+        sql, bound = bind(statement, parameters, "named_dollar")
+        with translated(sql, statement):
+            return max(0, int(self._run(sql, values(dict(bound))).rowcount))
+
+    def _run(self, sql: str, bound: Mapping[str, Any]) -> DuckDBPyConnection:
+        self.require_running()
+        with translated(sql):
+            return self.connection.execute(sql, dict(bound) or None)
+
+    def require_running(self) -> None:
+        """Raise CancelledError after `stop`."""
+        if self.stopped:
+            raise CancelledError("the session was interrupted")
+
+
+def refuse(columns: Sequence[Column]) -> None:
+    """Raise UnsupportedError for a column that DuckDB cannot hold: planning says so first, this is the last line."""
+    for column in columns:
+        if column.type.kind not in TYPES or column.type.parameters.get("precision", 0) > LIMITS["numeric_precision"]:
+            raise UnsupportedError(
+                f"DuckDB cannot hold column {column.name!r} of type {column.type.label()}",
+                hint="Cast it in the job's query.",
+            )
+
+
+@contextmanager
+def transaction(kind: str, session: DuckSession) -> Iterator[DuckSession]:
+    """Begin, and commit on clean exit or roll back on any exception, Ctrl-C included."""
+    with translated("BEGIN"):
+        session.connection.execute("BEGIN TRANSACTION")
+    try:
+        failpoint(f"{kind}.begin.after")
+        yield session
+        failpoint(f"{kind}.commit.before")
+        session.require_running()
+        with translated("COMMIT"):
+            session.connection.execute("COMMIT")
+    except BaseException:
+        _roll_back(session.connection)
+        raise
+    failpoint(f"{kind}.commit.after")
+
+
+def _roll_back(connection: DuckDBPyConnection) -> None:
+    """Roll back unless there is nothing left to roll back: a failed COMMIT has done it already."""
+    duckdb = driver()
+    try:
+        connection.execute("ROLLBACK")
+    except duckdb.TransactionException as error:
+        if "no transaction is active" not in str(error):
+            raise
