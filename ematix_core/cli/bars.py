@@ -69,6 +69,7 @@ class Bars(Lines):
         self._display.stop()
 
     def started(self, job: str, attempt: int) -> None:
+        self.begun.add(job)
         self._rows[job] = 0
         self._display.reset(self._task(job), total=None, rows=0, stage="" if attempt == 1 else f"attempt {attempt}")
 

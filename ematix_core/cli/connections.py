@@ -12,7 +12,7 @@ import click
 from ematix_core.cli import failure
 from ematix_core.cli.list import connection_data, connection_rows
 from ematix_core.cli.loading import known_connections
-from ematix_core.cli.options import project_options
+from ematix_core.cli.options import ListByDefault, project_options
 from ematix_core.cli.output import print_json, print_table, styled_status
 from ematix_core.errors import EmatixError
 
@@ -25,16 +25,13 @@ AT_ONCE = 8
 """Connections that are checked at one time, so that one that does not answer holds up no other."""
 
 
-@click.group("connections", invoke_without_command=True)
-@click.pass_context
-def connections(ctx: click.Context) -> None:
+@click.group("connections", cls=ListByDefault)
+def connections() -> None:
     """List connections; check that they can be reached.
 
     They come from the project, EMATIX_CONNECTION_<NAME> variables, ./ematix.toml and the user's ematix.toml, in this
     order. Without a subcommand: list.
     """
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_connections, names=(), modules=(), as_json=False)
 
 
 @connections.command("list")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
+import sysconfig
 import tempfile
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -25,14 +25,12 @@ from ematix_core.errors import (
 )
 from ematix_core.model.connection import mask
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes, as `flow --help` documents them."""
 
 _WRONG_DECLARATION = (ConfigError, DeclarationError, MissingDriverError, ProjectError, UnsupportedError)
 _OURS = str(Path(__file__).parents[1])
+_NOT_THE_USERS = (_OURS, "<frozen ", *(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib")))
 
 
 def exit_code(error: BaseException) -> int:
@@ -45,6 +43,7 @@ def exit_code(error: BaseException) -> int:
 def report(error: BaseException, ctx: click.Context) -> int:
     """Say what failed, on stderr (and as `{"error": ...}` on stdout with --json), and return the exit code."""
     debug = ctx.meta.get(DEBUG, False)
+    error = error if debug else plainest(error)
     if ctx.meta.get(JSON, False):
         click.echo(json.dumps({"error": as_data(error)}, indent=2))
     if isinstance(error, KeyboardInterrupt):
@@ -81,12 +80,26 @@ def text(error: EmatixError) -> str:
 
 
 def users_trace(error: EmatixError) -> str:
-    """Return where in the user's own code the error comes from, without our frames; empty when it does not."""
-    if (cause := _users_own(error)) is not None:
-        return mask(_without_our_frames(cause))
-    if isinstance(error, DeclarationError):
-        return _declared_at(error)
-    return ""
+    """Return the traceback of the user's own code that an error comes from, without our frames; or nothing."""
+    if isinstance(error, ProjectError):
+        return mask(error.traceback)
+    cause = error.__cause__
+    if cause is None or isinstance(cause, EmatixError):
+        return ""
+    frames = traceback.extract_tb(cause.__traceback__)
+    if all(frame.filename.startswith(_NOT_THE_USERS) for frame in frames):
+        return ""
+    exception = traceback.TracebackException.from_exception(cause)
+    exception.stack = traceback.StackSummary.from_list([f for f in frames if not f.filename.startswith(_OURS)])
+    return mask("".join(exception.format()))
+
+
+def plainest(error: BaseException) -> BaseException:
+    """Return the declaration's own error instead of the one that says that its module cannot be loaded."""
+    cause = error.__cause__
+    if isinstance(error, ProjectError) and isinstance(cause, EmatixError):
+        return cause.at(error.where) if error.where else cause
+    return error
 
 
 def _say(error: EmatixError, *, debug: bool) -> None:
@@ -94,40 +107,6 @@ def _say(error: EmatixError, *, debug: bool) -> None:
     if trace:
         click.echo(trace.rstrip(), err=True)
     click.echo(text(error), err=True)
-
-
-def _users_own(error: EmatixError) -> BaseException | None:
-    """Return the exception that the user's own module or job body raised, if that is what went wrong."""
-    cause = error.__cause__
-    if cause is None or isinstance(cause, EmatixError):
-        return None
-    if isinstance(error, ProjectError) or any(not _is_ours(frame) for frame in _files(cause.__traceback__)):
-        return cause
-    return None
-
-
-def _declared_at(error: BaseException) -> str:
-    """Return `File "pipelines.py", line 14`: the last line of the traceback that is the user's."""
-    own = [f for f in traceback.extract_tb(error.__traceback__) if not _is_ours(f.filename)]
-    return f'  File "{own[-1].filename}", line {own[-1].lineno}\n    {own[-1].line}' if own else ""
-
-
-def _files(trace: TracebackType | None) -> list[str]:
-    return [frame.filename for frame in traceback.extract_tb(trace)]
-
-
-def _is_ours(filename: str) -> bool:
-    """Say whether a frame belongs to ematix or to what is installed: the import system and libraries."""
-    installed = (_OURS, "<frozen ", sys.base_prefix, sys.prefix)
-    return filename.startswith(installed) or "site-packages" in filename
-
-
-def _without_our_frames(error: BaseException) -> str:
-    exception = traceback.TracebackException.from_exception(error)
-    seen: TracebackType | None = error.__traceback__
-    own = [f for f in traceback.extract_tb(seen) if not f.filename.startswith((_OURS, "<frozen "))]
-    exception.stack = traceback.StackSummary.from_list(own)
-    return "".join(exception.format(chain=error.__suppress_context__ is False)).rstrip()
 
 
 def _say_unexpected(error: BaseException, *, debug: bool) -> None:

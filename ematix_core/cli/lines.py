@@ -25,21 +25,23 @@ class Lines:
         self._verbose = verbose
         self._lock = threading.Lock()
         self._rows: dict[str, int] = {}
-        self._begun: dict[str, float] = {}
+        self._since: dict[str, float] = {}
         self._told: dict[str, float] = {}
         self.errors: dict[str, EmatixError] = {}
+        self.begun: set[str] = set()
 
     def started(self, job: str, attempt: int) -> None:
+        self.begun.add(job)
         with self._lock:
             self._rows[job] = 0
-            self._begun[job] = self._told[job] = time.monotonic()
+            self._since[job] = self._told[job] = time.monotonic()
         self._line(job, "started" if attempt == 1 else f"started, attempt {attempt}", chatty=True)
 
     def advanced(self, job: str, rows: int) -> None:
         now = time.monotonic()
         with self._lock:
             total = self._rows[job] = self._rows.get(job, 0) + rows
-            begun = self._begun.setdefault(job, now)
+            begun = self._since.setdefault(job, now)
             if now - self._told.get(job, now) < LINE_EVERY:
                 return
             self._told[job] = now

@@ -85,10 +85,10 @@ def _print_tables(
     jobs: list[dict[str, Any]], workflows: list[dict[str, Any]], connections: list[dict[str, Any]]
 ) -> None:
     rows = [(job["job"], *_target_cells(job), _or_dash(job["depends_on"]), job["schedule"]) for job in jobs]
-    tables = [
+    tables: list[tuple[tuple[str, ...], list[tuple[Any, ...]]]] = [
         (("job", "mode", "source", "target", "depends on", "schedule"), rows),
         (("workflow", "runs", "jobs"), [(w["workflow"], w["runs"], ", ".join(w["jobs"])) for w in workflows]),
-        (("connection", "kind", "settings"), connection_rows(connections)),
+        (("connection", "kind", "settings"), [*connection_rows(connections)]),
     ]
     for number, (headers, lines) in enumerate(table for table in tables if table[1]):
         if number:
@@ -97,10 +97,10 @@ def _print_tables(
 
 
 def _target_cells(job: dict[str, Any]) -> tuple[str, str, str]:
-    modes = _or_dash(dict.fromkeys(target["mode"] for target in job["targets"]))
+    modes = _or_dash(list(dict.fromkeys(target["mode"] for target in job["targets"])))
     places = [".".join(filter(None, (t["connection"], t["table"]))) for t in job["targets"]]
     return modes, job["source"] or "the target's", ", ".join(places)
 
 
-def _or_dash(names: Any) -> str:  # noqa: ANN401 - any iterable of names
+def _or_dash(names: list[str]) -> str:
     return ", ".join(names) or "-"

@@ -54,6 +54,15 @@ module_option = click.option(
 )
 
 
+class ListByDefault(click.Group):
+    """A group whose command `list` may be left out: `flow runs --json` is `flow runs list --json`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in {*self.commands, *ctx.help_option_names}:
+            args.insert(0, "list")
+        return super().parse_args(ctx, args)
+
+
 def output_options(command: _Command) -> _Command:
     """Give a command `--json` and `--debug`."""
     return json_option(debug_option(command))

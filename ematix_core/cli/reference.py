@@ -1,4 +1,4 @@
-"""The page `docs/reference/cli.md`, made from the commands: `python -m ematix_core.cli.reference > docs/reference/cli.md`."""
+"""Makes the page `docs/reference/cli.md` from the commands: `python -m ematix_core.cli.reference > the page`."""
 
 from __future__ import annotations
 

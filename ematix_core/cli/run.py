@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
-from ematix_core.cli.loading import load
 
 from ematix_core.cli.interrupt import cancel_on_signal
+from ematix_core.cli.loading import load
 from ematix_core.cli.options import DEBUG, project_options
 from ematix_core.cli.output import print_json
-from ematix_core.cli.select import GRAMMAR, select
+from ematix_core.cli.select import GRAMMAR, select_some
 from ematix_core.cli.summary import complain, exit_code, print_summary
 from ematix_core.cli.watch import watching
 
@@ -51,8 +53,10 @@ def run(
     flow run pipelines.py customers   one job of one file
     flow run +revenue                 a job and all that it depends on
     """
+    # What a run logs is kept with it; nothing is printed, as long as the user's modules configure no handler.
+    logging.getLogger().setLevel(logging.INFO)
     project, patterns = load(names, modules)
-    chosen = select(project.jobs, project.workflows, [*patterns, *selected])
+    chosen = select_some(project.jobs, project.workflows, [*patterns, *selected])
     from ematix_core.engine import run_workflow
 
     with watching(verbose=verbose) as watch, cancel_on_signal(watch.cancelling):
@@ -64,5 +68,5 @@ def run(
     else:
         print_summary(result)
     context = click.get_current_context()
-    complain(result, watch.errors, debug=context.meta.get(DEBUG, False))
+    complain(result, watch, debug=context.meta.get(DEBUG, False))
     context.exit(exit_code(result))

@@ -1,4 +1,4 @@
-"""`flow secrets test`: can every ${...} reference be resolved here?"""
+"""`flow secrets test`: whether every ${...} reference can be resolved here."""
 
 from __future__ import annotations
 

@@ -43,6 +43,13 @@ def select(jobs: Mapping[str, Job], workflows: Mapping[str, Workflow], patterns:
     return Selection(tuple(job for name, job in jobs.items() if name in chosen))
 
 
+def select_some(jobs: Mapping[str, Job], workflows: Mapping[str, Workflow], patterns: Sequence[str]) -> Selection:
+    """Select as `select` does. Raises ProjectError when there is no job at all."""
+    if not jobs:
+        raise ProjectError("the modules declare no job", hint="Decorate a function at the top of one with @ematix.job.")
+    return select(jobs, workflows, patterns)
+
+
 def _expand(pattern: str, jobs: Mapping[str, Job], workflows: Mapping[str, Workflow]) -> set[str]:
     upstream, downstream = pattern.startswith("+"), pattern.endswith("+")
     name = pattern.removeprefix("+").removesuffix("+")

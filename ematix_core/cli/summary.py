@@ -13,8 +13,9 @@ from ematix_core.engine.result import COUNTS
 from ematix_core.model.connection import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator
 
+    from ematix_core.cli.lines import Lines
     from ematix_core.engine.result import JobOutcome, RunResult, WorkflowResult
     from ematix_core.errors import EmatixError
 
@@ -35,7 +36,7 @@ def print_summary(result: WorkflowResult) -> None:
     click.echo(f"{', '.join(tally)} in {result.seconds:.2f} s · run {result.workflow_run_id}")
 
 
-def complain(result: WorkflowResult, errors: Mapping[str, EmatixError], *, debug: bool) -> None:
+def complain(result: WorkflowResult, watch: Lines, *, debug: bool) -> None:
     """Print warnings, then the cause of each failure, then what a cancelled run leaves behind, on stderr."""
     for outcome in result.outcomes:
         if outcome.result:
@@ -43,9 +44,9 @@ def complain(result: WorkflowResult, errors: Mapping[str, EmatixError], *, debug
                 click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {outcome.job}: {warning}", err=True)
     for outcome in result.outcomes:
         if outcome.status == "failed":
-            click.echo(_cause(outcome, errors.get(outcome.job), debug=debug), err=True)
+            click.echo(_cause(outcome, watch.errors.get(outcome.job), debug=debug), err=True)
     if result.status == "cancelled":
-        click.echo(_cancelled(result), err=True)
+        click.echo(_cancelled(result, watch.begun), err=True)
 
 
 def _rows(outcome: JobOutcome) -> Iterator[tuple[Any, ...]]:
@@ -83,8 +84,8 @@ def _cause(outcome: JobOutcome, error: EmatixError | None, *, debug: bool) -> st
     return "\n".join(part for part in (trace.rstrip(), failure.text(error.at(f"job {outcome.job}"))) if part)
 
 
-def _cancelled(result: WorkflowResult) -> str:
-    stopped = [outcome.job for outcome in result.outcomes if outcome.status == "cancelled"]
+def _cancelled(result: WorkflowResult, begun: Collection[str]) -> str:
+    stopped = [one.job for one in result.outcomes if one.status == "cancelled" and one.job in begun]
     done = [outcome.job for outcome in result.outcomes if outcome.status == "succeeded"]
     if not done:
         left = f"{', '.join(stopped)} rolled back; " if stopped else ""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ematix_core.cli.loading import load
+from ematix_core.cli.loading import counts, load, tally
 from ematix_core.cli.options import project_options
 from ematix_core.cli.output import print_json
+from ematix_core.config.connections import find_connection
+from ematix_core.config.settings import Settings
+from ematix_core.errors import EmatixError
 
 
 @click.command("validate")
@@ -18,12 +21,13 @@ def validate(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool)
     Names, dependencies, schedules, keys, options: whatever is wrong is an error, with exit code 2.
     """
     project, _ = load(names, modules)
-    counts = {
-        "jobs": len(project.jobs),
-        "workflows": len(project.workflows),
-        "connections": len(project.connections),
-    }
+    settings = Settings.load()
+    for name, jobs in project.unresolved_connections().items():
+        try:
+            find_connection(name, project.connections, settings)
+        except EmatixError as error:
+            raise error.at(f"used by {', '.join(jobs)}") from None
     if as_json:
-        print_json({"valid": True, **counts})
+        print_json({"valid": True, **counts(project)})
     else:
-        click.echo("ok: " + ", ".join(f"{n} {kind if n != 1 else kind[:-1]}" for kind, n in counts.items()))
+        click.echo(f"ok: {tally(project)}")

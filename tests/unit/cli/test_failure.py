@@ -17,6 +17,7 @@ from ematix_core.errors import (
     DeclarationError,
     MissingDriverError,
     ProjectError,
+    RunError,
     SqlError,
     UnknownConnectionError,
 )
@@ -104,19 +105,47 @@ def test_unexpected_error_says_where_the_traceback_is() -> None:
     file.unlink()
 
 
-def test_users_own_exception_is_shown_without_our_frames(tmp_path: Path) -> None:
-    module = tmp_path / "pipelines.py"
-    module.write_text("def body():\n    return 1 / 0\n", encoding="utf-8")
+def _raise_in(module: Path, source: str) -> Exception:
+    """Return what the body of a user's module raises."""
+    module.write_text(source, encoding="utf-8")
     names: dict[str, object] = {}
-    exec(compile(module.read_text(encoding="utf-8"), str(module), "exec"), names)  # noqa: S102 - a user's module
+    exec(compile(source, str(module), "exec"), names)  # noqa: S102 - a user's module
     body = names["body"]
     assert callable(body)
     try:
         body()
-    except ZeroDivisionError as cause:
-        error = ProjectError("cannot load pipelines")
-        error.__cause__ = cause
+    except ZeroDivisionError as error:
+        return error
+    raise AssertionError("the body did not raise")
+
+
+def test_users_own_exception_is_shown_without_our_frames(tmp_path: Path) -> None:
+    module = tmp_path / "pipelines.py"
+    error = RunError("the job's function raised", where="job orders")
+    error.__cause__ = _raise_in(module, "def body():\n    return 1 / 0\n")
     stderr = _fail(error).stderr
     assert f'File "{module}", line 2, in body' in stderr
     assert "ematix_core" not in stderr
-    assert stderr.endswith("ZeroDivisionError: division by zero\nerror: cannot load pipelines\n")
+    assert stderr.endswith("ZeroDivisionError: division by zero\nerror: the job's function raised (job orders)\n")
+
+
+def test_drivers_exception_is_no_traceback_of_the_users() -> None:
+    error = ConnectError("cannot reach shop")
+    try:
+        json.loads("{")
+    except ValueError as cause:
+        cause.__traceback__ = cause.__traceback__ and cause.__traceback__.tb_next
+        error.__cause__ = cause
+    assert _fail(error).stderr == "error: cannot reach shop\n"
+
+
+def test_module_that_raises_is_shown_by_its_own_traceback() -> None:
+    error = ProjectError("cannot load pipelines: NameError: x", traceback="Traceback ...\nNameError: x")
+    assert _fail(error).stderr == "Traceback ...\nNameError: x\nerror: cannot load pipelines: NameError: x\n"
+
+
+def test_wrong_declaration_is_shown_by_itself_with_its_line() -> None:
+    error = ProjectError("cannot load pipelines: DeclarationError: ...", where="pipelines.py, line 3", traceback="T")
+    error.__cause__ = DeclarationError("unknown mode 'mrge'", where="job orders", hint="Did you mean 'merge'?")
+    expected = "error: unknown mode 'mrge' (pipelines.py, line 3, job orders)\nDid you mean 'merge'?\n"
+    assert _fail(error).stderr == expected

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ematix_core.cli.lines import Lines
 from ematix_core.cli.summary import complain, exit_code, print_summary
 from ematix_core.engine.result import JobOutcome, RunResult, TargetResult, WorkflowResult
 from ematix_core.errors import SqlError
@@ -49,7 +50,9 @@ def test_warnings_and_causes_go_to_stderr(capsys: pytest.CaptureFixture[str]) ->
         JobOutcome("report", "failed", error=str(error)),
         JobOutcome("mail", "failed", error="died"),
     )
-    complain(result, {"report": error}, debug=False)
+    watch = Lines(verbose=False)
+    watch.failed("report", error, retry_in=None)
+    complain(result, watch, debug=False)
     out, err = capsys.readouterr()
     assert not out
     assert err.splitlines() == [
@@ -75,7 +78,10 @@ def test_cancelled_run_says_what_it_leaves_behind(
     finished: bool, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = (JobOutcome("orders", "succeeded", TWO_TARGETS),) if finished else ()
-    complain(_workflow("cancelled", JobOutcome("customers", "cancelled"), *done), {}, debug=False)
+    watch = Lines(verbose=False)
+    watch.started("customers", 1)
+    cancelled = (JobOutcome("customers", "cancelled"), JobOutcome("report", "cancelled", error="not started"))
+    complain(_workflow("cancelled", *cancelled, *done), watch, debug=False)
     assert capsys.readouterr().err.splitlines(keepends=True)[-1] == expected
 
 

@@ -1,0 +1,82 @@
+"""Which modules a command means, and what they declare."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ematix_core.config.connections import FoundConnection, all_connections
+from ematix_core.config.settings import FILE_NAME, Settings
+from ematix_core.errors import ProjectError, UnknownConnectionError, near
+from ematix_core.model.project import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def load(names: Sequence[str], modules: Sequence[str]) -> tuple[Project, tuple[str, ...]]:
+    """Return the project and the names that are left as patterns.
+
+    The modules are `--module`, else those of the settings. The first name is one too when it is a path; or when it
+    is nothing that those modules declare and can be imported. Raises ProjectError, ConfigError, DeclarationError.
+    """
+    first, rest = (names[0], tuple(names[1:])) if names else ("", ())
+    if first.endswith(".py") or os.sep in first:
+        return Project.load(*modules, first), rest
+    chosen = tuple(modules) or Settings.load().modules
+    if chosen:
+        project = Project.load(*chosen)
+        if modules or not first or _declares(project, first) or not _is_module(first):
+            return project, tuple(names)
+        return Project.load(first), rest
+    if first and _is_module(first):
+        return Project.load(first), rest
+    raise ProjectError(
+        f"no modules are configured, so {first!r} is unknown" if first else "no modules are configured",
+        hint=f"Name a file (flow run pipelines.py{f' {first}' if first else ''}), pass --module NAME, or write\n"
+        f'[project]\nmodules = ["pipelines"]\ninto {FILE_NAME} here. `flow init` makes a project that runs.',
+    )
+
+
+def counts(project: Project) -> dict[str, int]:
+    """Return how many declarations of each kind there are."""
+    return {kind: len(getattr(project, kind)) for kind in ("jobs", "workflows", "connections", "tables")}
+
+
+def tally(project: Project) -> str:
+    """Return the same in words: `3 jobs, 1 workflow, 3 connections, 3 tables`."""
+    return ", ".join(f"{n} {kind if n != 1 else kind.removesuffix('s')}" for kind, n in counts(project).items())
+
+
+def known_connections(names: Sequence[str], modules: Sequence[str]) -> list[FoundConnection]:
+    """Return the connections of the project, the environment and the settings; with names, only those.
+
+    Needs no modules: without any, the environment and the settings are what there is.
+    """
+    settings = Settings.load()
+    chosen = tuple(modules) or settings.modules
+    found = all_connections(Project.load(*chosen).connections if chosen else {}, settings)
+    known = {one.connection.name: one for one in found}
+    for name in names:
+        if name not in known:
+            raise UnknownConnectionError(f"no connection is named {name!r}", hint=near(name, known))
+    return [known[name] for name in names] if names else found
+
+
+def _declares(project: Project, name: str) -> bool:
+    bare = name.removeprefix("+").removesuffix("+")
+    return bare in project.jobs or bare in project.workflows or not bare.replace(".", "").isidentifier()
+
+
+def _is_module(name: str) -> bool:
+    """Say whether Python would find a module of that name, here or installed; parents of a dotted name are imported."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,135 @@
+"""`flow list`, `validate`, `connections` and `secrets`: what is declared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ematix_core import engine
+from ematix_core.errors import ConnectError
+
+if TYPE_CHECKING:
+    from ematix_core.model.connection import Connection
+    from tests.unit.cli.conftest import Flow
+
+LISTED = Path(__file__).with_name("list.txt")
+pytestmark = pytest.mark.usefixtures("project")
+
+
+def test_list_shows_jobs_workflows_and_connections(flow: Flow) -> None:
+    assert flow("list").stdout == LISTED.read_text(encoding="utf-8")
+
+
+def test_list_of_some_jobs_shows_only_these(flow: Flow) -> None:
+    lines = flow("list", "+orders").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["job", "orders"]
+
+
+def test_list_as_json(flow: Flow) -> None:
+    document = json.loads(flow("list", "--json").stdout)
+    assert document["jobs"][0] == {
+        "job": "customers",
+        "source": "shop",
+        "targets": [{"table": "crm.customers", "connection": "lake", "mode": "merge"}],
+        "watermark": None,
+        "depends_on": [],
+        "schedule": None,
+        "workflows": ["nightly"],
+        "module": "pipelines",
+        "owner": "",
+        "tags": [],
+        "doc": "Customers of the shop.",
+    }
+    assert document["workflows"][0]["jobs"] == ["customers", "revenue"]
+    assert document["connections"][0] == {"connection": "shop", "kind": "memory", "settings": {}}
+
+
+def test_empty_module_declares_nothing(flow: Flow) -> None:
+    Path("empty.py").write_text("", encoding="utf-8")
+    assert flow("list", "empty.py").stdout == "nothing is declared\n"
+
+
+def test_validate_counts_what_it_checked(flow: Flow) -> None:
+    assert flow("validate").stdout == "ok: 3 jobs, 1 workflow, 2 connections, 0 tables\n"
+    expected = {"valid": True, "jobs": 3, "workflows": 1, "connections": 2, "tables": 0}
+    assert json.loads(flow("validate", "--json").stdout) == expected
+
+
+def test_validate_finds_a_connection_that_nobody_declares(flow: Flow) -> None:
+    source = "import ematix_core as ematix\n\n@ematix.job(target='t', target_connection='lkae')\ndef extra(): ...\n"
+    Path("other.py").write_text(source, encoding="utf-8")
+    result = flow("validate", "other.py")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: no connection is named 'lkae' (used by extra)\n")
+
+
+@pytest.mark.parametrize("command", [["connections"], ["connections", "list"]])
+def test_connections_are_listed_with_their_origin(
+    command: list[str], flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMATIX_CONNECTION_CRM", "postgresql://bob:hunter2@db/crm")
+    listed = json.loads(flow(*command, "--json").stdout)["connections"]
+    assert [(one["connection"], one["kind"], one["from"]) for one in listed] == [
+        ("crm", "postgres", "EMATIX_CONNECTION_CRM"),
+        ("lake", "postgres", "the project"),
+        ("shop", "memory", "the project"),
+    ]
+    text = flow(*command).stdout
+    assert "bob:***@db" in text
+    assert "hunter2" not in text
+
+
+def test_connections_need_no_modules(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("ematix.toml").unlink()
+    assert flow("connections").stdout == "no connection is declared\n"
+    monkeypatch.setenv("EMATIX_CONNECTION_CRM", "memory:")
+    assert flow("connections", "list", "crm").stdout.splitlines()[1].split()[:2] == ["crm", "memory"]
+
+
+def test_unknown_connection_suggests_the_nearest(flow: Flow) -> None:
+    result = flow("connections", "check", "lakes")
+    assert result.exit_code == 2
+    assert "no connection is named 'lakes'\nDid you mean 'lake'?" in result.stderr
+
+
+def _check(connection: Connection) -> str:
+    if connection.name == "lake":
+        raise ConnectError("cannot reach db", hint="Is it running?")
+    return "memory, DuckDB 2"
+
+
+def test_check_says_what_answers_and_fails_when_one_does_not(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "check_connection", _check)
+    result = flow("connections", "check")
+    assert result.exit_code == 1
+    assert [line.split()[:3] for line in result.stdout.splitlines()[1:]] == [
+        ["lake", "postgres", "failed"],
+        ["shop", "memory", "ok"],
+    ]
+    assert result.stderr == "error: cannot reach db (connection lake)\nIs it running?\n"
+    assert flow("connections", "check", "shop").exit_code == 0
+    document = json.loads(flow("connections", "check", "--json").stdout)
+    assert [one["status"] for one in document["connections"]] == ["failed", "ok"]
+
+
+def test_secrets_are_resolved_and_never_shown(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKE_PASSWORD", "hunter2")
+    result = flow("secrets", "test")
+    assert result.exit_code == 0
+    assert [line.split()[:4] for line in result.stdout.splitlines()[1:]] == [
+        ["lake", "url", "${LAKE_PASSWORD}", "ok"],
+        ["lake", "url", "${LAKE_HOST}", "default"],
+    ]
+    assert "hunter2" not in result.output
+
+
+def test_secret_that_cannot_be_resolved_fails(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAKE_PASSWORD", raising=False)
+    result = flow("secrets", "test", "lake", "--json")
+    assert result.exit_code == 1
+    statuses = [(one["reference"], one["status"]) for one in json.loads(result.stdout)["references"]]
+    assert statuses == [("${LAKE_PASSWORD}", "failed"), ("${LAKE_HOST}", "default")]
+    assert flow("secrets", "test", "shop").stdout == "no connection holds a ${...} reference\n"
