@@ -17,7 +17,15 @@ _UNITS = ("s", "ms", "us", "ns")
 _MAX_DECIMAL_PRECISION = 76
 
 
-class ColumnType:
+class _Subscripted(type):
+    """Shows type checkers that `Numeric[12, 2]` is a type; they do not look at `__class_getitem__`, which makes it."""
+
+    if TYPE_CHECKING:
+
+        def __getitem__(cls, item: object) -> type[ColumnType]: ...
+
+
+class ColumnType(metaclass=_Subscripted):
     """Base of all column types.
 
     `kind` is the key under which a backend's Dialect names the type; `parameters` fills the placeholders of that name.
@@ -303,7 +311,8 @@ class Map(ColumnType):
 JSONB = JSON
 
 _BY_ARROW_NAME: dict[str, type[ColumnType]] = {
-    "bool": Boolean, "extension<arrow.bool8>": Boolean, "int8": TinyInt, "int16": SmallInt, "int32": Integer, "int64": BigInt,
+    "bool": Boolean, "extension<arrow.bool8>": Boolean,
+    "int8": TinyInt, "int16": SmallInt, "int32": Integer, "int64": BigInt,
     "uint8": UTinyInt, "uint16": USmallInt, "uint32": UInteger, "uint64": UBigInt,
     "halffloat": Float, "float": Float, "double": Double,
     "string": Text, "large_string": Text, "string_view": Text,
