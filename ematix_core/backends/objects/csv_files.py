@@ -1,0 +1,239 @@
+"""CSV: which columns files have, how DuckDB reads them, and which line is bad.
+
+The dialect (delimiter, quote, header) is what the connection says, never guessed; only the types are, from a sample of
+every file. From then on they are fixed: a later value of another kind is an error with its line. DuckDB's reader
+would round `1.7` into an integer column and cut the time from a date; where the sample does not cover the whole
+file such columns are therefore read as text and converted under a guard.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ematix_core.backends.duck_connection import driver, open_duck, quote
+from ematix_core.backends.objects.text_files import first_record, line_at, records, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from duckdb import DuckDBPyConnection
+
+    from ematix_core.backends.objects.files import StoredFile
+
+_BYTES_A_ROW = 2
+"""A row has at least one character and its line end: files below sample size x this are sampled whole."""
+_INTEGER = r"\s*[+-]?[0-9]+(\.0*)?\s*"
+_DATE = r"\s*[0-9]+-[0-9]+-[0-9]+\s*"
+_GUARDS = {"BIGINT": _INTEGER, "DATE": _DATE}
+_WIDER = {("BIGINT", "DOUBLE"): "DOUBLE", ("DATE", "TIMESTAMP"): "TIMESTAMP"}
+_REJECTS_SHOWN = 1000
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A malformed line."""
+
+    file: str
+    line: int
+    column: str
+    error: str
+    text: str
+
+
+@dataclass(frozen=True)
+class CsvDialect:
+    """How a CSV file is laid out."""
+
+    delimiter: str = ","
+    header: bool = True
+    quote: str = '"'
+    escape: str = '"'
+    encoding: str = "utf-8"
+    null: tuple[str, ...] = ("",)
+    sample_size: int = 20_480
+
+    def arguments(self) -> str:
+        """Return the arguments of read_csv."""
+        nulls = ", ".join(literal(n) for n in self.null)
+        return (
+            f"delim={literal(self.delimiter)}, quote={literal(self.quote)}, escape={literal(self.escape)}, "
+            f"header={str(self.header).lower()}, encoding={literal(self.encoding)}, nullstr=[{nulls}], "
+            "allow_quoted_nulls=false, comment='', skip=0"
+        )
+
+
+@dataclass(frozen=True)
+class CsvGroup:
+    """Files with one header. `types` by column, in the header's order; `guarded`: these are read as text first."""
+
+    files: tuple[StoredFile, ...]
+    types: Mapping[str, str]
+    dialect: CsvDialect
+    formats: str = ""
+    guarded: frozenset[str] = frozenset()
+
+    def relation(self, extra: str, kept: Sequence[str], *, quarantine: bool) -> str:
+        """Return a query over the files. `extra`: further arguments; `kept`: further columns that they bring."""
+        plain = self._read(extra + (", store_rejects=true, rejects_limit=0" if quarantine else ""), self.guarded)
+        if not self.guarded:
+            return f"SELECT * FROM {plain}"
+        columns = [self._converted(name, quarantine=quarantine) for name in self.types]
+        columns += [quote(name) for name in kept]
+        bad = " OR ".join(f"coalesce({self._bent(name)}, false)" for name in sorted(self.guarded))
+        return f"SELECT {', '.join(columns)} FROM {plain}" + (f" WHERE NOT ({bad})" if quarantine else "")
+
+    def _read(self, extra: str, as_text: frozenset[str] = frozenset()) -> str:
+        types = ", ".join(
+            f"{literal(name)}: {literal('VARCHAR' if name in as_text else kind)}" for name, kind in self.types.items()
+        )
+        files = ", ".join(literal(file.location) for file in self.files)
+        arguments = f"auto_detect=false, columns={{{types}}}, {self.dialect.arguments()}{self.formats}{extra}"
+        return f"read_csv([{files}], {arguments})"
+
+    def _bent(self, name: str) -> str:
+        kind, column = self.types[name], quote(name)
+        return f"(NOT regexp_full_match({column}, {literal(_GUARDS[kind])}) OR TRY_CAST({column} AS {kind}) IS NULL)"
+
+    def _converted(self, name: str, *, quarantine: bool) -> str:
+        column = quote(name)
+        if name not in self.guarded:
+            return column
+        kind = self.types[name]
+        cast = f"CAST({column} AS {kind})"
+        if quarantine:
+            return f"{cast} AS {column}"
+        loses = f"regexp_matches({column}, '[.eE]')" if kind == "BIGINT" else f"length({column}) > 10"
+        fits = f"regexp_full_match({column}, {literal(_GUARDS[kind])})"
+        return f"CASE WHEN {loses} AND NOT {fits} THEN error('ematix: bad row') ELSE {cast} END AS {column}"
+
+    def bad_rows(self, file: StoredFile, *, most: int = _REJECTS_SHOWN) -> list[BadRow]:
+        """Return the malformed lines of one file, in order. Reads it again: for reports only."""
+        one = CsvGroup((file,), self.types, self.dialect, self.formats)
+        with open_duck(threads=1) as connection:
+            every = ", ".join(f"count({quote(name)})" for name in self.types)
+            read = one._read(f", store_rejects=true, rejects_limit={most}")  # noqa: SLF001 - of its own class
+            connection.execute(f"SELECT {every} FROM {read}").fetchall()
+            found = rejects(connection, {file.location: file}, self.dialect)
+        if self.guarded:
+            found += [row for row, _ in zip(self.bent_rows(file), range(most), strict=False)]
+        return sorted(dict.fromkeys(found), key=lambda row: row.line)
+
+    def bent_rows(self, file: StoredFile) -> Iterator[BadRow]:
+        """Yield the lines whose value in a guarded column is of another kind, though DuckDB would bend it to fit."""
+        patterns = [
+            (i, name, re.compile(_GUARDS[kind]))
+            for i, (name, kind) in enumerate(self.types.items())
+            if name in self.guarded
+        ]
+        layout = self.dialect
+        rows = records(file, delimiter=layout.delimiter, quote=layout.quote, encoding=layout.encoding)
+        for number, (line, row) in enumerate(rows):
+            if (number == 0 and layout.header) or len(row) != len(self.types):
+                continue
+            for i, name, pattern in patterns:
+                if row[i] not in layout.null and not pattern.fullmatch(row[i]):
+                    message = f'Could not convert string "{row[i]}" to {self.types[name]}'
+                    yield BadRow(file.path, line, name, message, shortened(layout.delimiter.join(row)))
+                    break
+
+
+def csv_groups(
+    connection: DuckDBPyConnection, files: Sequence[StoredFile], dialect: CsvDialect, types: Mapping[str, str] | None
+) -> list[CsvGroup]:
+    """Return the files grouped by header, with types: the given ones (`types`), else from samples of all files."""
+    by_header: dict[tuple[str, ...], list[StoredFile]] = {}
+    for file in files:
+        record = first_record(file, delimiter=dialect.delimiter, quote=dialect.quote, encoding=dialect.encoding)
+        if record:
+            names = _column_names(record) if dialect.header else tuple(f"column{i}" for i in range(len(record)))
+            by_header.setdefault(names, []).append(file)
+    if types is not None:
+        return [
+            CsvGroup(tuple(group), {n: types.get(n, "VARCHAR") for n in (names if dialect.header else types)}, dialect)
+            for names, group in by_header.items()
+        ]
+    sniffed = {names: _sniffed(connection, names, group, dialect) for names, group in by_header.items()}
+    merged: dict[str, str] = {}
+    for kinds, _ in sniffed.values():
+        for name, kind in kinds.items():
+            merged[name] = _wider(merged.get(name, kind), kind)
+    return [
+        CsvGroup(
+            tuple(group),
+            {name: merged[name] for name in names},
+            dialect,
+            sniffed[names][1],
+            _guarded({name: merged[name] for name in names}, group, dialect, sniffed[names][1]),
+        )
+        for names, group in by_header.items()
+    ]
+
+
+def rejects(connection: DuckDBPyConnection, files: Mapping[str, StoredFile], dialect: CsvDialect) -> list[BadRow]:
+    """Return what DuckDB's reader has rejected on this connection, with the line each record begins on."""
+    try:
+        rows = connection.execute(
+            "SELECT DISTINCT s.file_path, e.line, e.line_byte_position, e.column_name, e.error_message, e.csv_line "
+            "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) ORDER BY ALL"
+        ).fetchall()
+    except driver().CatalogException:
+        return []  # nothing was read with store_rejects
+    found = []
+    for location, line, offset, column, error, text in rows:
+        file = files[location]
+        exact = line_at(file, offset - 1) if dialect.encoding == "utf-8" and offset else line
+        found.append(BadRow(file.path, exact, column or "", str(error).split("\n")[0], shortened(text or "")))
+    return found
+
+
+def _sniffed(
+    connection: DuckDBPyConnection, names: tuple[str, ...], files: Sequence[StoredFile], dialect: CsvDialect
+) -> tuple[dict[str, str], str]:
+    """Return the types by name, and the arguments for dates that are not written the ISO way."""
+    listed = ", ".join(literal(file.location) for file in files)
+    sample = f"sample_size={dialect.sample_size}, ignore_errors=true, strict_mode=false, hive_partitioning=false"
+    arguments = f"{dialect.arguments()}, {sample}"
+    described = connection.execute(f"DESCRIBE SELECT * FROM read_csv([{listed}], union_by_name=true, {arguments})")
+    kinds = [row[1] for row in described.fetchall()]
+    kinds = [kind for kind, _ in zip([*kinds, *["VARCHAR"] * len(names)], names, strict=False)]
+    formats = ""
+    if any(kind in {"DATE", "TIMESTAMP"} for kind in kinds):
+        query = f"SELECT DateFormat, TimestampFormat FROM sniff_csv({literal(files[0].location)}, {arguments})"
+        dates, instants = connection.execute(query).fetchall()[0]
+        formats += f", dateformat={literal(dates)}" if dates and "DATE" in kinds else ""
+        formats += f", timestampformat={literal(instants)}" if instants and "TIMESTAMP" in kinds else ""
+    return dict(zip(names, kinds, strict=True)), formats
+
+
+def _guarded(
+    types: Mapping[str, str], files: Sequence[StoredFile], dialect: CsvDialect, formats: str
+) -> frozenset[str]:
+    packed = any(file.location.endswith((".gz", ".zst")) for file in files)
+    if not packed and all(file.size < dialect.sample_size * _BYTES_A_ROW for file in files):
+        return frozenset()
+    guards = {"BIGINT"} if "dateformat" in formats else set(_GUARDS)
+    return frozenset(name for name, kind in types.items() if kind in guards)
+
+
+def _wider(one: str, other: str) -> str:
+    if one == other:
+        return one
+    return _WIDER.get((one, other)) or _WIDER.get((other, one)) or "VARCHAR"
+
+
+def _column_names(record: tuple[str, ...]) -> tuple[str, ...]:
+    names: list[str] = []
+    for i, text in enumerate(record):
+        name = text.strip() or f"column{i}"
+        taken, number = {n.lower() for n in names}, 1
+        while name.lower() in taken:
+            name, number = f"{text.strip() or f'column{i}'}_{number}", number + 1
+        names.append(name)
+    return tuple(names)
+
+
+def literal(text: str) -> str:
+    """Return a SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"

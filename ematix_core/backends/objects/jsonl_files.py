@@ -1,0 +1,157 @@
+"""JSON lines: which columns files have, how DuckDB reads them, and which line is bad.
+
+DuckDB's JSON reader has no table of rejected lines, numbers lines wrongly in large files, and rounds `1.7` into an
+integer column. So integers and dates are read as text and converted under a guard, and bad lines are found by reading
+the file once more as plain lines, which also is how quarantine reads: streaming, one line a row.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ematix_core.backends.duck_connection import driver, open_duck, quote
+from ematix_core.backends.objects.csv_files import BadRow, literal
+from ematix_core.backends.objects.text_files import shortened
+from ematix_core.errors import BadRowError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from duckdb import DuckDBPyConnection
+
+    from ematix_core.backends.objects.files import StoredFile
+
+_GUARDS = {
+    "BIGINT": r"[+-]?[0-9]+(\.0*)?",
+    "UBIGINT": r"\+?[0-9]+(\.0*)?",
+    "HUGEINT": r"[+-]?[0-9]+(\.0*)?",
+    "DATE": r"\s*[0-9]+-[0-9]+-[0-9]+\s*",
+}
+_NESTED = ("STRUCT", "MAP", "[]", "JSON", "VARIANT")
+_SAMPLE = 20_480
+# One line a row: a delimiter that JSON cannot hold unescaped, and no quotes.
+_LINES = (
+    "columns={'line': 'VARCHAR'}, auto_detect=false, delim=chr(31), quote='', escape='', header=false, "
+    "strict_mode=false, max_line_size=67108864"
+)
+
+
+@dataclass(frozen=True)
+class JsonlGroup:
+    """JSON lines files and their columns."""
+
+    files: tuple[StoredFile, ...]
+    types: Mapping[str, str]
+
+    def relation(self, extra: str, kept: Sequence[str], *, quarantine: bool) -> str:
+        """Return a query over the files. `extra`: further arguments; `kept`: further columns that they bring."""
+        listed = ", ".join(literal(file.location) for file in self.files)
+        others = [quote(name) for name in kept]
+        if quarantine:
+            columns = [f"{self._taken(name)} AS {quote(name)}" for name in self.types]
+            lines = f"read_csv([{listed}], {_LINES}{extra})"
+            good = f"trim(line) <> '' AND NOT ({self._bad()})"
+            return f"SELECT {', '.join([*columns, *others])} FROM {lines} WHERE {good}"
+        types = ", ".join(
+            f"{literal(name)}: {literal('VARCHAR' if kind in _GUARDS else kind)}" for name, kind in self.types.items()
+        )
+        columns = [self._converted(name) for name in self.types]
+        source = f"read_json([{listed}], format='newline_delimited', columns={{{types}}}{extra})"
+        return f"SELECT {', '.join([*columns, *others])} FROM {source}"
+
+    def _converted(self, name: str) -> str:
+        column, kind = quote(name), self.types[name]
+        if kind not in _GUARDS:
+            return column
+        fits = f"regexp_full_match({column}, {literal(_GUARDS[kind])})"
+        return f"CASE WHEN NOT {fits} THEN error('ematix: bad row') ELSE CAST({column} AS {kind}) END AS {column}"
+
+    def _taken(self, name: str) -> str:
+        """Return the expression that takes a column out of a good line."""
+        kind, path = self.types[name], literal(f'$."{name}"')
+        if kind == "JSON":
+            return f"json_extract(line, {path})"
+        if _is_nested(kind):
+            return f"CAST(json_extract(line, {path}) AS {kind})"
+        return f"CAST(json_extract_string(line, {path}) AS {kind})"
+
+    def _misfit(self, name: str) -> str:
+        """Return the condition that a line's value does not fit the column."""
+        kind, path = self.types[name], literal(f'$."{name}"')
+        if kind in {"JSON", "VARCHAR"}:
+            return "false"
+        if _is_nested(kind):
+            inner = f"json_extract(line, {path})"
+            return f"(json_type({inner}) <> 'NULL' AND TRY(CAST({inner} AS {kind})) IS NULL)"
+        value = f"json_extract_string(line, {path})"
+        guard = f"NOT regexp_full_match({value}, {literal(_GUARDS[kind])}) OR " if kind in _GUARDS else ""
+        return f"({value} IS NOT NULL AND ({guard}TRY_CAST({value} AS {kind}) IS NULL))"
+
+    def _bad(self) -> str:
+        misfits = " OR ".join(f"coalesce({self._misfit(name)}, false)" for name in self.types) or "false"
+        return f"CASE WHEN NOT json_valid(line) THEN true WHEN json_type(line) <> 'OBJECT' THEN true ELSE {misfits} END"
+
+    def bad_rows(self, file: StoredFile, *, most: int = 0) -> list[BadRow]:
+        """Return the bad lines of one file, in order (the first `most`, or all). Reads it again."""
+        column = " ".join(f"WHEN coalesce({self._misfit(n)}, false) THEN {literal(n)}" for n in self.types)
+        which = f"CASE WHEN NOT json_valid(line) OR json_type(line) <> 'OBJECT' THEN '' {column} END"
+        limit = f" LIMIT {most}" if most else ""
+        query = (
+            f"SELECT n, json_valid(line), {which}, line FROM "
+            f"(SELECT row_number() OVER () AS n, line FROM read_csv([{literal(file.location)}], {_LINES})) "
+            f"WHERE trim(line) <> '' AND ({self._bad()}){limit}"
+        )
+        with open_duck() as connection:
+            rows = connection.execute(query).fetchall()
+        return [BadRow(file.path, n, name, self._problem(name, valid=ok), shortened(t)) for n, ok, name, t in rows]
+
+    def _problem(self, name: str, *, valid: bool) -> str:
+        if not valid:
+            return "malformed JSON"
+        return f"the value of {name!r} is no {self.types[name]}" if name else "the line is no JSON object"
+
+
+def jsonl_group(
+    connection: DuckDBPyConnection, files: Sequence[StoredFile], types: Mapping[str, str] | None
+) -> list[JsonlGroup]:
+    """Return the files with the columns given, or with those that a sample of every file shows."""
+    filled = [file for file in files if file.size]
+    if not filled:
+        return []
+    return [JsonlGroup(tuple(filled), types if types is not None else _sampled(connection, filled))]
+
+
+def _sampled(connection: DuckDBPyConnection, files: Sequence[StoredFile]) -> dict[str, str]:
+    listed = ", ".join(literal(file.location) for file in files)
+    try:
+        described = connection.execute(
+            f"DESCRIBE SELECT * FROM read_json([{listed}], format='newline_delimited', union_by_name=true, "
+            f"ignore_errors=true, records=true, hive_partitioning=false, sample_size={_SAMPLE})"
+        )
+        return {row[0]: "BIGINT" if row[1] == "UBIGINT" else row[1] for row in described.fetchall()}
+    except driver().Error:
+        # A line that is no object makes the JSON reader give up: take the structure of those that are.
+        query = (
+            f"SELECT json_group_structure(line::JSON) FROM (SELECT line FROM read_csv([{listed}], {_LINES}, hive_partitioning=false) "
+            f"WHERE json_valid(line) AND json_type(line) = 'OBJECT' LIMIT {_SAMPLE})"
+        )
+        row = connection.execute(query).fetchall()[0]
+        if row[0] is None:
+            raise BadRowError(
+                "no line is a JSON object", where=f"{files[0].path}, line 1", hint="JSON lines: one object a line."
+            ) from None
+        return {name: _type_of(kind) for name, kind in json.loads(row[0]).items()}
+
+
+def _type_of(structure: Any) -> str:  # noqa: ANN401 - parsed JSON
+    if isinstance(structure, dict):
+        return "STRUCT(" + ", ".join(f"{quote(name)} {_type_of(kind)}" for name, kind in structure.items()) + ")"
+    if isinstance(structure, list):
+        return _type_of(structure[0]) + "[]" if structure else "JSON"
+    return {"UBIGINT": "BIGINT", "NULL": "JSON"}.get(structure, str(structure))
+
+
+def _is_nested(kind: str) -> bool:
+    return any(part in kind for part in _NESTED)

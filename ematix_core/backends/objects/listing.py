@@ -1,0 +1,130 @@
+"""What a name in FROM means: a table that ematix wrote, a file, a glob, or a folder of files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ematix_core.backends.objects.files import HIDDEN, StoredFile, below
+from ematix_core.backends.objects.manifest import STATE, History, Manifest
+from ematix_core.backends.objects.settings import format_of
+from ematix_core.errors import MissingSourceError, near
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ematix_core.backends.objects.files import LocalFiles
+
+_MAGIC = re.compile(r"[*?\[{]")
+_NEAR_SHOWN = 500
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files behind a name; `manifest` when they are a table of ours."""
+
+    name: str
+    files: tuple[StoredFile, ...]
+    manifest: Manifest | None = None
+
+    def only(self, paths: Iterable[str] | None) -> Listing:
+        """Return the listing restricted to these paths below the connection (None: all)."""
+        if paths is None:
+            return self
+        wanted = frozenset(paths)
+        return replace(self, files=tuple(file for file in self.files if file.path in wanted))
+
+
+def find(files: LocalFiles, name: str, schema: str = "") -> Listing:
+    """Return what a name stands for. Raises MissingSourceError with near matches, SourceError for `../`."""
+    path = below(f"{schema}/{name}" if schema else name)
+    candidates = [path, path.replace(".", "/")] if "." in name and "/" not in name else [path]
+    for candidate in candidates:
+        if not _MAGIC.search(candidate) and (manifest := History(files, candidate).newest()):
+            return table_listing(files, candidate, manifest)
+    found: tuple[StoredFile, ...]
+    if files.is_file(path) and not _hidden(path):
+        found = (files.stat(path),)
+    elif _MAGIC.search(path):
+        found = tuple(_globbed(files, path))
+    else:
+        found = tuple(_data_files(files.walk(path))) if not _hidden(path) else ()
+    if not found:
+        raise _missing(files, path)
+    return Listing(path, found)
+
+
+def table_listing(files: LocalFiles, table: str, manifest: Manifest) -> Listing:
+    """Return the files of a version of a table of ours."""
+    data = History(files, table).data
+    entries = (StoredFile(f"{table}/{f.path}", files.location(f"{data}/{f.path}"), f.size, 0) for f in manifest.files)
+    return Listing(table, tuple(entries), manifest)
+
+
+def _data_files(found: Iterator[StoredFile]) -> list[StoredFile]:
+    """Return the files with an ending that we know; all of them when no file has one."""
+    every = list(found)
+    known = [file for file in every if format_of(file.path)[0]]
+    return known or every
+
+
+def _globbed(files: LocalFiles, pattern: str) -> Iterator[StoredFile]:
+    fixed: list[str] = []
+    for part in pattern.split("/"):
+        if _MAGIC.search(part):
+            break
+        fixed.append(part)
+    if _hidden("/".join(fixed)):
+        return
+    matches = re.compile(glob_to_regex(pattern)).fullmatch
+    yield from (file for file in files.walk("/".join(fixed)) if matches(file.path))
+
+
+def glob_to_regex(pattern: str) -> str:
+    """Return the regular expression of a glob: `*` and `?` within a name, `**` across folders, `[a-c]`, `{a,b}`."""
+    out, i, depth = "", 0, 0
+    while i < len(pattern):
+        char = pattern[i]
+        if pattern.startswith("**/", i):
+            out, i = out + "(?:[^/]+/)*", i + 2
+        elif pattern.startswith("**", i):
+            out, i = out + ".*", i + 1
+        elif char in "*?":
+            out += "[^/]*" if char == "*" else "[^/]"
+        elif char == "[" and (end := pattern.find("]", i + 2)) > 0:
+            inner = pattern[i + 1 : end].replace("\\", "\\\\")
+            out, i = out + "[" + ("^" + inner[1:] if inner[0] in "!^" else inner) + "]", end
+        elif char == "{" and "}" in pattern[i:]:
+            out, depth = out + "(?:", depth + 1
+        elif char == "}" and depth:
+            out, depth = out + ")", depth - 1
+        else:
+            out += "|" if char == "," and depth else re.escape(char)
+        i += 1
+    return out
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith(HIDDEN) for part in path.split("/"))
+
+
+def _missing(files: LocalFiles, path: str) -> MissingSourceError:
+    if not files.is_folder(""):
+        return MissingSourceError(
+            f"nothing to read: there is no folder {files.root}", hint="Check the path of the connection."
+        )
+    known: set[str] = set()
+    for file, _ in zip(files.walk(), range(_NEAR_SHOWN), strict=False):
+        known |= {file.path, file.path.rpartition("/")[0]}
+    shown = sorted(known - {""})
+    what = f"no file matches {path!r}" if _MAGIC.search(path) else f"there is no file, folder or table {path!r}"
+    hint = near(path, shown)
+    if len(hint) > _NEAR_SHOWN:
+        hint = hint[:_NEAR_SHOWN].rpartition(",")[0] + ", ..."
+    return MissingSourceError(
+        f"{what} below {files.root}",
+        hint=hint
+        if shown
+        else f"The folder holds no data files (names that begin with . or _ and {STATE} are not read).",
+    )

@@ -1,0 +1,212 @@
+"""Files as a DuckDB query: one SELECT over the right reader for each format, columns joined by name."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ematix_core.backends.duck_connection import columns_from, quote
+from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_groups, literal
+from ematix_core.backends.objects.dialect import DIALECT
+from ematix_core.backends.objects.jsonl_files import JsonlGroup, jsonl_group
+from ematix_core.backends.objects.settings import Settings, format_of
+from ematix_core.backends.objects.text_files import decompress
+from ematix_core.errors import SourceError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from duckdb import DuckDBPyConnection
+
+    from ematix_core.backends.objects.files import StoredFile
+    from ematix_core.backends.objects.listing import Listing
+    from ematix_core.backends.objects.manifest import Manifest
+
+FILE_COLUMN = "_file"
+_LOCATION = "_ematix_location"
+_HIVE_PART = re.compile(r"^([^=/]+)=[^/]*$")
+_DECIMAL_DIGITS = 38
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass
+class Relations:
+    """Makes queries over files for one DuckDB connection, and remembers what it read, for error reports."""
+
+    connection: DuckDBPyConnection
+    settings: Settings
+    quarantine: bool = False
+    text_groups: list[CsvGroup | JsonlGroup] = field(default_factory=list)
+    portable: bool = True
+    """False once a query needs this very connection (ORC) or a temporary file (bz2)."""
+    _folder: Path | None = None
+    _objects: int = 0
+
+    def query(self, listing: Listing, *, file_column: bool = False) -> str:
+        """Return a SELECT over the listing's files, with `_file` when asked for."""
+        manifest = listing.manifest
+        parts = []
+        for (form, hive, prefix, shown), files in self._grouped(listing).items():
+            extra, kept = _hive_arguments(hive, manifest)
+            if file_column:
+                extra, kept = f"{extra}, filename={literal(_LOCATION)}", [*kept, _LOCATION]
+            for part in self._selects(form, files, (extra, kept), manifest):
+                parts.append(_with_file_column(part, prefix, shown) if file_column else part)
+        if not parts:
+            return self._empty(listing, file_column=file_column)
+        joined = parts[0] if len(parts) == 1 else " UNION ALL BY NAME ".join(f"({part})" for part in parts)
+        return _as_declared(joined, manifest, file_column=file_column) if manifest else joined
+
+    def close(self) -> None:
+        """Remove the temporary files."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _grouped(self, listing: Listing) -> dict[tuple[str, tuple[str, ...], str, str], list[StoredFile]]:
+        groups: dict[tuple[str, tuple[str, ...], str, str], list[StoredFile]] = {}
+        for listed in listing.files:
+            form, compression = format_of(listed.path)
+            file = self._unpacked(listed) if compression == "bz2" else listed
+            hive = tuple(m[1] for part in listed.path.split("/")[:-1] if (m := _HIVE_PART.match(part)))
+            prefix, shown = _split(file)
+            groups.setdefault((form or self.settings.format, hive, prefix, shown), []).append(file)
+        return groups
+
+    def _unpacked(self, file: StoredFile) -> StoredFile:
+        self.portable = False
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="ematix_unpacked_"))
+        return decompress(file, self._folder)
+
+    def _selects(
+        self, form: str, files: list[StoredFile], added: tuple[str, list[str]], manifest: Manifest | None
+    ) -> list[str]:
+        extra, kept = added
+        types = _declared_types(manifest, without=kept) if manifest else None
+        if form == "parquet":
+            return [self._parquet(files, extra, manifest)]
+        if form == "orc":
+            return self._orc(files, kept)
+        groups: Sequence[CsvGroup | JsonlGroup]
+        if form == "csv":
+            groups = csv_groups(self.connection, files, self._csv_dialect(files[0], manifest), types)
+        else:
+            groups = jsonl_group(self.connection, files, types)
+        self.text_groups += groups
+        return [group.relation(extra, kept, quarantine=self.quarantine) for group in groups]
+
+    def _parquet(self, files: list[StoredFile], extra: str, manifest: Manifest | None) -> str:
+        if manifest is None:
+            _check_decimals(files[0])
+        by_name = len(files) > 1 and not (manifest and manifest.uniform)
+        listed = ", ".join(literal(file.location) for file in files)
+        return f"SELECT * FROM read_parquet([{listed}], union_by_name={str(by_name).lower()}{extra})"
+
+    def _orc(self, files: list[StoredFile], kept: list[str]) -> list[str]:
+        self.portable = False
+        batches = [[file] for file in files] if kept else [files]
+        return [self._orc_part(batch, kept) for batch in batches]
+
+    def _orc_part(self, files: list[StoredFile], kept: list[str]) -> str:
+        import pyarrow.dataset as ds
+
+        try:
+            every = [ds.dataset(file.location, format="orc").schema for file in files]
+            schema = pa.unify_schemas(every, promote_options="permissive")
+            dataset = ds.dataset([file.location for file in files], schema=schema, format="orc")
+        except (OSError, pa.ArrowException) as error:
+            raise SourceError(f"cannot read {files[0].path} as ORC: {error}") from error
+        self._objects += 1
+        name = f"_ematix_orc_{self._objects}"
+        self.connection.register(name, dataset)
+        values = dict(part.split("=", 1) for part in files[0].path.split("/")[:-1] if "=" in part)
+        values[_LOCATION] = files[0].location
+        added = [f"NULLIF({literal(values[key])}, {literal(_NO_PARTITION)}) AS {quote(key)}" for key in kept]
+        return f"SELECT {', '.join(['*', *added])} FROM {name}"
+
+    def _csv_dialect(self, file: StoredFile, manifest: Manifest | None) -> CsvDialect:
+        if manifest:
+            written = dict(manifest.format_settings)
+            return CsvDialect(**{**written, "null": tuple(written["null"])})
+        settings = self.settings
+        usual = "\t" if ".tsv" in file.path.rpartition("/")[2].lower() else ","
+        return CsvDialect(
+            settings.delimiter or usual, settings.header, settings.quote, settings.escape, settings.encoding,
+            settings.null, settings.sample_size,
+        )  # fmt: skip
+
+    def _empty(self, listing: Listing, *, file_column: bool) -> str:
+        if listing.manifest is None:
+            raise SourceError(
+                f"the files of {listing.name!r} are empty: they do not even name columns",
+                hint="Write a header line, or at least one object, or leave the file away.",
+            )
+        types = _declared_types(listing.manifest, without=())
+        columns = [f"CAST(NULL AS {kind}) AS {quote(name)}" for name, kind in types.items()]
+        columns += [f"CAST(NULL AS VARCHAR) AS {quote(FILE_COLUMN)}"] if file_column else []
+        return f"SELECT {', '.join(columns)} WHERE false"
+
+
+def _as_declared(query: str, manifest: Manifest, *, file_column: bool) -> str:
+    """Return the query with the table's columns in their order; converted where the files' own types may differ."""
+    exact = manifest.format == "parquet" and manifest.uniform
+    columns = [
+        quote(name)
+        if exact and name not in manifest.partition_by
+        else f"CAST({quote(name)} AS {kind}) AS {quote(name)}"
+        for name, kind in _declared_types(manifest, without=()).items()
+    ]
+    columns += [quote(FILE_COLUMN)] if file_column else []
+    return f"SELECT {', '.join(columns)} FROM ({query})"
+
+
+def _declared_types(manifest: Manifest, *, without: Sequence[str]) -> dict[str, str]:
+    columns = columns_from(manifest.schema)
+    return {c.name: DIALECT.sql_type(c.type, column=c.name) for c in columns if c.name not in without}
+
+
+def _hive_arguments(hive: tuple[str, ...], manifest: Manifest | None) -> tuple[str, list[str]]:
+    if not hive:
+        return ", hive_partitioning=false", []
+    types = _declared_types(manifest, without=()) if manifest else {}
+    declared = ", ".join(f"{literal(key)}: {types[key]}" for key in hive if key in types)
+    return ", hive_partitioning=true" + (f", hive_types={{{declared}}}" if declared else ""), list(hive)
+
+
+def _with_file_column(query: str, prefix: str, shown: str) -> str:
+    column = quote(_LOCATION)
+    path = f"{literal(shown)} || substr({column}, {len(prefix) + 1})"
+    return f"SELECT * EXCLUDE ({column}), {path} AS {quote(FILE_COLUMN)} FROM ({query})"
+
+
+def _split(file: StoredFile) -> tuple[str, str]:
+    """Return what of location and path differs, up to their common end: `location[len(prefix):]` goes after `shown`."""
+    end = os.path.commonprefix([file.location[::-1], file.path[::-1]])[::-1]
+    common = file.path if end == file.path else end[end.find("/") + 1 :] if "/" in end else ""
+    if not common:
+        return file.location, file.path
+    return file.location[: -len(common)], file.path[: -len(common)]
+
+
+def _check_decimals(file: StoredFile) -> None:
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(file.location)
+    except (OSError, pa.ArrowException) as error:
+        if isinstance(error, PermissionError):
+            raise
+        raise SourceError(f"cannot read {file.path} as Parquet: {str(error).splitlines()[0]}") from error
+    for column in schema:
+        if pa.types.is_decimal(column.type) and column.type.precision > _DECIMAL_DIGITS:
+            raise UnsupportedError(
+                f"column {column.name!r} of {file.path} has the type {column.type}: DuckDB would read it inexactly",
+                hint="Write the file with at most 38 digits.",
+            )

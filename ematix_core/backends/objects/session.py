@@ -1,0 +1,327 @@
+"""One transaction on the tables of a folder: staging in an in-process DuckDB, new files, one manifest at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from ematix_core.backends.duck_connection import columns_from, open_duck, quote, relation, translated
+from ematix_core.backends.feed import Feed
+from ematix_core.backends.objects.booleans import plain_schema
+from ematix_core.backends.objects.changes import TableChanges
+from ematix_core.backends.objects.copying import copy
+from ematix_core.backends.objects.dialect import DIALECT
+from ematix_core.backends.objects.files import below
+from ematix_core.backends.objects.listing import table_listing
+from ematix_core.backends.objects.manifest import STATE, History, now
+from ematix_core.backends.objects.names import table_names
+from ematix_core.backends.objects.relations import Relations
+from ematix_core.backends.objects.settings import check_columns
+from ematix_core.errors import EmatixError, LockedError, MissingSourceError, SqlError, UnsupportedError
+from ematix_core.failpoint import failpoint
+from ematix_core.model.table import TableName
+from ematix_core.sql.parameters import bind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+    from ematix_core.backends.objects.files import LocalFiles
+    from ematix_core.backends.objects.settings import Settings
+    from ematix_core.backends.protocols import LoadRecord, SourceFile
+    from ematix_core.model.table import Column
+
+_FEED = "_ematix_feed"
+_TEMPORARY = re.compile(r"^\s*CREATE\s+(?:OR\s+REPLACE\s+)?TEMP(?:ORARY)?\s+(?:TABLE|VIEW|MACRO)\b", re.IGNORECASE)
+_CHANGES = re.compile(
+    r"^\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE(?:\s+TABLE)?|DROP\s+(?:TABLE|VIEW)(?:\s+IF\s+EXISTS)?"
+    r'|ALTER\s+TABLE|CREATE\s+(?:UNIQUE\s+)?INDEX\s+\S+\s+ON|MERGE\s+INTO)\s+((?:"(?:[^"]|"")*"|[\w.])+)',
+    re.IGNORECASE,
+)
+
+
+class ObjectSession:
+    """Implements `Session`. `read_only` sessions lock nothing and create nothing."""
+
+    def __init__(self, store: LocalFiles, settings: Settings, *, read_only: bool = False) -> None:
+        self.store = store
+        self.settings = settings
+        self.read_only = read_only
+        self.duck = open_duck(**settings.duckdb)
+        self.relations = Relations(self.duck, settings)
+        self.feed: Feed | None = None
+        self._tables: dict[str, TableChanges] = {}
+        self._locks = contextlib.ExitStack()
+        self._pending: tuple[LoadRecord, tuple[SourceFile, ...]] | None = None
+
+    def columns(self, table: TableName) -> tuple[Column, ...] | None:
+        """Return the columns by the newest manifest, or of a staging table."""
+        if self._is_temporary(table):
+            with translated(f"SELECT * FROM {table}"):
+                found = relation(self.duck, f"SELECT * FROM {_name(table)} LIMIT 0", {})
+                return columns_from(plain_schema(found.to_arrow_reader(1).schema))
+        columns = self._changes(table).columns()
+        if columns is not None:
+            self._refresh(table)
+        return columns
+
+    def unique_keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
+        """Return nothing: files keep no key unique."""
+        _ = table
+        return ()
+
+    def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
+        """Write the batches into new files, or into a staging table."""
+        self.feed = feed = Feed("objects", columns, batches)
+        if self._is_temporary(table):
+            names = ", ".join(quote(column.name) for column in columns)
+            return self._fed(feed, f"INSERT INTO {_name(table)} ({names}) SELECT * FROM {_FEED}")
+        every = self._written(table, columns)
+        failpoint("objects.load.before")
+        given = {column.name for column in columns}
+        selected = [self._converted(column, quote(column.name) if column.name in given else "NULL") for column in every]
+        rows = self._fed(feed, f"SELECT {', '.join(selected)} FROM {_FEED}", table)
+        failpoint("objects.load.after")
+        return rows
+
+    def insert(self, table: TableName, columns: Sequence[str], query: str, parameters: Mapping[str, Any]) -> int:
+        """Write the query's rows into new files, by DuckDB alone."""
+        sql, values = self._bound(query, parameters)
+        if self._is_temporary(table):
+            names = ", ".join(quote(name) for name in columns)
+            return self._run(f"INSERT INTO {_name(table)} ({names}) {sql}", values)
+        with translated(sql):
+            found = relation(self.duck, f"SELECT * FROM ({sql}\n) LIMIT 0", values).to_arrow_reader(1).schema
+        incoming = columns_from(plain_schema(found))
+        if len(incoming) != len(columns):
+            raise SqlError(f"the query gives {len(incoming)} columns for {len(columns)} of {table}", statement=query)
+        named = [replace(c, name=name) for c, name in zip(incoming, columns, strict=True)]
+        every = self._written(table, named)
+        failpoint("objects.insert.before")
+        aliases = {name: f"c{i}" for i, name in enumerate(columns)}
+        selected = [self._converted(column, aliases.get(column.name, "NULL")) for column in every]
+        rows = self._copied(
+            table, f"SELECT {', '.join(selected)} FROM ({sql}\n) AS q({', '.join(aliases.values())})", values
+        )
+        failpoint("objects.insert.after")
+        return rows
+
+    def clear(self, table: TableName) -> int:
+        """Begin the next version of the table with no rows."""
+        if self._is_temporary(table):
+            return self._run(f"DELETE FROM {_name(table)}", {})
+        changes = self._changes(table)
+        self._require_writable(table)
+        own = [f"{changes.history.data}/{file.path}" for file in changes.added]
+        removed = changes.clear()
+        self.store.remove(own)
+        return removed
+
+    def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
+        """Run a statement on the session's own DuckDB: staging tables and views. The target's tables change by files."""
+        if not _TEMPORARY.match(statement):
+            changed = _CHANGES.match(statement)
+            if changed is None or not self._is_temporary(_parsed(changed[1])):
+                raise UnsupportedError(
+                    "a table of files changes by whole files only: append and truncate",
+                    where=f"statement {statement.strip()[:80]!r}",
+                    hint="Only temporary tables of the session can be created and changed by statements.",
+                )
+        sql, values = self._bound(statement, parameters)
+        return self._run(sql, values)
+
+    def query(self, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
+        """Run a query over staging tables and the target's tables as this session sees them."""
+        sql, values = self._bound(statement, parameters)
+        with translated(sql):
+            table = relation(self.duck, sql, values).to_arrow_table()
+        return table.cast(plain_schema(table.schema))
+
+    def last_load(self, scope: str) -> LoadRecord | None:
+        """Return the scope's latest load."""
+        changes = self._of_scope(scope)
+        return changes.base.last_load(scope) if changes and changes.base else None
+
+    def find_load(self, scope: str, load_id: str) -> LoadRecord | None:
+        """Return the load with this id."""
+        changes = self._of_scope(scope)
+        return changes.base.find_load(scope, load_id) if changes and changes.base else None
+
+    def loaded_files(self, scope: str) -> frozenset[SourceFile]:
+        """Return the files that loads of the scope have brought in."""
+        changes = self._of_scope(scope)
+        return frozenset(changes.base.loaded_files.get(scope, ())) if changes and changes.base else frozenset()
+
+    def record_load(self, record: LoadRecord, files: Sequence[SourceFile]) -> None:
+        """Keep the bookkeeping for the manifest."""
+        failpoint("objects.record.before")
+        self._pending = (record, tuple(files))
+        failpoint("objects.record.after")
+
+    def commit(self) -> None:
+        """Publish the next version of the changed table."""
+        changed = [path for path, changes in self._tables.items() if changes.changed]
+        if self._pending and not changed:
+            changed = list(self._tables)[:1]
+        if not changed:
+            if self._pending:
+                raise UnsupportedError("a load was recorded, but no table of files was written or looked at")
+            return
+        if len(changed) > 1:
+            raise UnsupportedError(
+                f"one session changes one table of files, not {', '.join(changed)}", hint="Load them by separate jobs."
+            )
+        changes = self._tables[changed[0]]
+        if self._pending:
+            self._record(changes)
+        manifest = changes.manifest()
+        changes.history.publish(manifest)
+        changes.history.expire(self.settings.grace_seconds, now())
+
+    def _record(self, changes: TableChanges) -> None:
+        record, files = self._pending or (None, ())
+        if record is None:
+            return
+        if changes.base and changes.base.find_load(record.scope, record.load_id):
+            raise LockedError(f"load {record.load_id} was committed meanwhile by another attempt of the same run")
+        changes.recorded = (record, files)
+        # Only a hint where to look: without the manifest that follows it says nothing.
+        self.store.put(_pointer(record.scope), changes.history.table.encode())
+
+    def rollback(self) -> None:
+        """Remove the files that no committed version lists."""
+        for changes in self._tables.values():
+            newest = changes.history.newest() if changes.added else None
+            listed = {file.path for file in newest.files} if newest else set()
+            self.store.remove(f"{changes.history.data}/{f.path}" for f in changes.added if f.path not in listed)
+
+    def close(self) -> None:
+        """Release locks and DuckDB with its temporary files."""
+        self.relations.close()
+        self.duck.close()
+        self._locks.close()
+
+    def _changes(self, table: TableName | str) -> TableChanges:
+        path = table if isinstance(table, str) else table_path(table)
+        if path not in self._tables:
+            history = History(self.store, path)
+            if self.read_only:
+                self._tables[path] = TableChanges(history, history.newest(), self.settings)
+            else:
+                self.store.check_free(path)
+                self._locks.enter_context(self.store.lock(history.lock_path, self.settings.lock_wait_seconds))
+                self._tables[path] = TableChanges(history, history.repair(), self.settings)
+        return self._tables[path]
+
+    def _of_scope(self, scope: str) -> TableChanges | None:
+        for changes in self._tables.values():
+            if changes.base and changes.base.last_load(scope):
+                return changes
+        pointed = self.store.read(_pointer(scope))
+        return self._changes(pointed.decode()) if pointed else None
+
+    def _require_writable(self, table: TableName) -> None:
+        if self.read_only:
+            raise UnsupportedError(f"this session only looks at {table}")
+
+    def _written(self, table: TableName, columns: Sequence[Column]) -> tuple[Column, ...]:
+        """Return all columns of the table, those of the rows to be written taken in."""
+        self._require_writable(table)
+        check_columns(columns, self.settings.format)
+        every = self._changes(table).extend(columns)
+        check_columns(every, self.settings.format, self.settings.partition_by)
+        return every
+
+    def _converted(self, column: Column, expression: str) -> str:
+        kind = DIALECT.sql_type(column.type, column=column.name)
+        return f"CAST({expression} AS {kind}) AS {quote(column.name)}"
+
+    def _fed(self, feed: Feed, sql: str, table: TableName | None = None) -> int:
+        """Run a statement that reads from the feed: into a staging table, or as a query into the table's files."""
+        try:
+            self.duck.register(_FEED, feed.reader())
+            if table is None:
+                self._run(sql, {})
+            else:
+                self._copied(table, sql, {})
+        except (EmatixError, KeyboardInterrupt):
+            if feed.failure is not None:
+                raise feed.failure from None
+            raise
+        finally:
+            self.duck.unregister(_FEED)
+        return feed.rows
+
+    def _copied(self, table: TableName, sql: str, values: Mapping[str, Any]) -> int:
+        changes = self._changes(table)
+        with translated(sql):
+            rows, files = copy(self.duck, sql, values, changes.history.data, self.store, self.settings)
+        unwanted = changes.add(rows, files)
+        self.store.remove(f"{changes.history.data}/{file.path}" for file in unwanted)
+        self._refresh(table)
+        return rows
+
+    def _run(self, sql: str, values: Mapping[str, Any]) -> int:
+        with translated(sql):
+            rows = self.duck.execute(sql, dict(values) or None).fetchall()
+        return int(rows[0][0]) if rows and isinstance(rows[0][0], int) else 0
+
+    def _bound(self, sql: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return the text as DuckDB takes it, with views for the tables that it reads."""
+        text, values = bind(sql, parameters, "named_dollar")
+        with contextlib.suppress(EmatixError):  # no query, or a faulty one: running it says so
+            for schema, name in table_names(self.duck, text):
+                path = table_path(TableName(schema, name))
+                known = path in self._tables or (path and History(self.store, path).newest() is not None)
+                if known and not self._exists(schema, name):
+                    self._refresh(TableName(schema, name))
+        return text, dict(values)
+
+    def _exists(self, schema: str, name: str) -> bool:
+        query = "SELECT count(*) FROM duckdb_views() WHERE view_name = ? AND (schema_name = ? OR temporary)"
+        tables = "SELECT count(*) FROM duckdb_tables() WHERE table_name = ? AND temporary AND ? IN ('', 'main')"
+        found = self.duck.execute(f"SELECT ({query}) + ({tables})", [name, schema or "main", name, schema]).fetchall()
+        return bool(found[0][0])
+
+    def _is_temporary(self, table: TableName) -> bool:
+        if table.schema not in {"", "temp"}:
+            return False
+        query = "SELECT count(*) FROM duckdb_tables() WHERE temporary AND table_name = ?"
+        views = "SELECT count(*) FROM duckdb_views() WHERE temporary AND NOT internal AND view_name = ?"
+        found = self.duck.execute(f"SELECT ({query}) + ({views})", [table.name, table.name]).fetchall()
+        return bool(found[0][0])
+
+    def _refresh(self, table: TableName) -> None:
+        """Show the table's files, uncommitted ones too, as a view of its name."""
+        changes = self._tables.get(table_path(table))
+        manifest = changes.manifest() if changes else History(self.store, table_path(table)).newest()
+        if manifest is None or not len(manifest.schema):
+            raise MissingSourceError(f"there is no table {table}")
+        body = self.relations.query(table_listing(self.store, table_path(table), manifest))
+        with translated(body):
+            if table.schema:
+                self.duck.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(table.schema)}")
+            self.duck.execute(f"CREATE OR REPLACE VIEW {_name(table)} AS {body}")
+
+
+def table_path(table: TableName) -> str:
+    """Return a table's path below the connection: `analytics.events` is `analytics/events`."""
+    return below(f"{table.schema}/{table.name}" if table.schema else table.name)
+
+
+def _pointer(scope: str) -> str:
+    return f"{STATE}/_scopes/{sha256(scope.encode()).hexdigest()[:32]}"
+
+
+def _name(table: TableName) -> str:
+    return quote(table.schema, table.name)
+
+
+def _parsed(text: str) -> TableName:
+    parts = [part.strip('"').replace('""', '"') for part in re.findall(r'"(?:[^"]|"")*"|\w+', text)]
+    return TableName(parts[-2] if len(parts) > 1 else "", parts[-1])
+

@@ -1,0 +1,252 @@
+"""Reading: a job's SQL on DuckDB, where a name in FROM is a path, glob, folder or table below the connection."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ematix_core.backends.duck_connection import BATCH_ROWS, driver, open_duck, quote, relation, translate
+from ematix_core.backends.objects.booleans import plain_batch, plain_schema
+from ematix_core.backends.objects.csv_files import BadRow, CsvGroup, rejects
+from ematix_core.backends.objects.dialect import DIALECT
+from ematix_core.backends.objects.files import LocalFiles
+from ematix_core.backends.objects.listing import Listing, find
+from ematix_core.backends.objects.names import TableReference, table_names
+from ematix_core.backends.objects.relations import Relations
+from ematix_core.backends.objects.settings import settings_of
+from ematix_core.backends.protocols import LocalQuery, Query, SourceFile
+from ematix_core.errors import BadRowError, ConnectError, DiskFullError, EmatixError, RunError, SourceError
+from ematix_core.sql.parameters import bind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from duckdb import DuckDBPyConnection
+
+    from ematix_core.model.connection import Connection
+
+REJECTED_SCHEMA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("column", pa.string()),
+        ("error", pa.string()),
+        ("text", pa.string()),
+    ]
+)
+_LOCAL_TARGETS = frozenset({"duckdb", "memory", "objects"})
+_TABLE_VIEW = "_ematix_source"
+_DATA_ERRORS = ("ConversionException", "InvalidInputException", "OutOfRangeException", "SerializationException")
+
+
+class ObjectSource:
+    """Reads files below one connection."""
+
+    dialect = DIALECT
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.settings = settings_of(connection)
+        self.store = LocalFiles(self.settings.root)
+        self._duck: DuckDBPyConnection | None = None
+        self._relations: Relations | None = None
+        self._local: Relations | None = None
+
+    def schema(self, query: Query) -> pa.Schema:
+        """Return the columns that the query gives; reads footers, headers and samples, not the rows."""
+        sql, parameters = self._prepare(query)
+        with self._told(sql):
+            reader = relation(self._opened(), f"SELECT * FROM ({sql}\n) LIMIT 0", parameters).to_arrow_reader(1)
+            return plain_schema(reader.schema)
+
+    def read(self, query: Query) -> pa.RecordBatchReader:
+        """Start the query."""
+        sql, parameters = self._prepare(query)
+        with self._told(sql):
+            reader = relation(self._opened(), sql, parameters).to_arrow_reader(BATCH_ROWS)
+        schema = plain_schema(reader.schema)
+        return pa.RecordBatchReader.from_batches(schema, self._batches(reader, schema, sql))
+
+    def _batches(self, reader: pa.RecordBatchReader, schema: pa.Schema, sql: str) -> Iterator[pa.RecordBatch]:
+        while True:
+            with self._told(sql):
+                try:
+                    batch = reader.read_next_batch()
+                except StopIteration:
+                    return
+            yield plain_batch(batch, schema)
+
+    def local_query(self, query: Query, target: Connection) -> LocalQuery | None:
+        """Return the query with the views that make it run in another DuckDB session; see `explain` for its errors."""
+        if target.kind not in _LOCAL_TARGETS or query.on_bad_rows != "fail":
+            return None
+        names = self._names(query)
+        if any(schema for schema, _ in names):
+            return None  # a temporary view has no schema of its own
+        relations = Relations(self._opened(), self.settings)
+        views = []
+        for _, name in names:
+            listing = find(self.store, name).only(query.files)
+            body = relations.query(listing, file_column=query.file_column)
+            views.append(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {body}")
+        self._local = relations
+        if not relations.portable:
+            return None
+        return LocalQuery(query.sql or f"SELECT * FROM {quote(query.table)}", tuple(views), dict(query.parameters))
+
+    def explain(self, error: EmatixError) -> EmatixError:
+        """Return what an error of a session that ran `local_query` says in terms of files: BadRowError with its line.
+
+        Returns the error itself when no line is to blame.
+        """
+        return self._bad_row(self._local) or error
+
+    def files(self, query: Query) -> Sequence[SourceFile]:
+        """Return the files that the query reads, in order of their paths."""
+        found: dict[str, SourceFile] = {}
+        for schema, name in self._names(query):
+            for file in self._find(schema, name).only(query.files).files:
+                modified = file.modified or self.store.modified(file.location)
+                found[file.path] = SourceFile(file.path, file.size, modified)
+        return [found[path] for path in sorted(found)]
+
+    def rejected(self) -> pa.Table | None:
+        """Return the lines left out by the last read with on_bad_rows="quarantine"."""
+        relations = self._relations
+        if relations is None or not relations.quarantine:
+            return None
+        bad: list[BadRow] = []
+        locations = {file.location: file for group in relations.text_groups for file in group.files}
+        for group in relations.text_groups:
+            if not isinstance(group, CsvGroup):
+                for file in group.files:
+                    bad += group.bad_rows(file)
+            elif group.guarded:
+                for file in group.files:
+                    bad += group.bent_rows(file)
+        first = next((g for g in relations.text_groups if isinstance(g, CsvGroup)), None)
+        if first is not None:
+            bad += rejects(self._opened(), locations, first.dialect)
+        rows = sorted(dict.fromkeys(bad), key=lambda row: (row.file, row.line))
+        return pa.Table.from_pylist([vars(row) for row in rows], schema=REJECTED_SCHEMA)
+
+    def exclusive(self) -> Path | None:
+        """Return None: files are read by any number of processes."""
+        return None
+
+    def check(self) -> str:
+        """Say what is there."""
+        if not self.store.is_folder(""):
+            raise ConnectError(f"there is no folder {self.store.root}", hint=f"Run: mkdir -p {self.store.root}")
+        count = sum(1 for _ in self.store.walk())
+        return f"folder {self.store.root}, {count} data files, read with DuckDB {driver().__version__}"
+
+    def close(self) -> None:
+        """Close DuckDB and remove temporary files."""
+        for relations in (self._relations, self._local):
+            if relations is not None:
+                relations.close()
+        if self._duck is not None:
+            self._duck.close()
+            self._duck = None
+
+    def _opened(self) -> DuckDBPyConnection:
+        if self._duck is None:
+            self._duck = open_duck(**self.settings.duckdb)
+        return self._duck
+
+    def _prepare(self, query: Query) -> tuple[str, dict[str, Any]]:
+        """Make a view for each name of the query and return its text as DuckDB takes it."""
+        duck = self._opened()
+        names = self._names(query)
+        self._relations = Relations(duck, self.settings, quarantine=query.on_bad_rows == "quarantine")
+        for schema, name in names:
+            listing = self._find(schema, name)
+            with self._told(query.sql or query.table):
+                body = self._relations.query(listing.only(query.files), file_column=query.file_column)
+                if schema:
+                    duck.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
+                duck.execute(f"CREATE OR REPLACE VIEW {quote(schema, name)} AS {body}")
+        if not query.sql:
+            return f"SELECT * FROM {quote(*names[0])}", {}
+        sql, parameters = bind(query.sql, query.parameters, "named_dollar")
+        return sql, dict(parameters)
+
+    def _names(self, query: Query) -> tuple[TableReference, ...]:
+        if not query.sql:
+            return (("", query.table),)
+        sql, _ = bind(query.sql, query.parameters, "named_dollar")
+        return table_names(self._opened(), sql)
+
+    def _find(self, schema: str, name: str) -> Listing:
+        return find(self.store, name, "" if schema == self.connection.name else schema)
+
+    @contextlib.contextmanager
+    def _told(self, sql: str) -> Iterator[None]:
+        """Raise what goes wrong in DuckDB or Arrow as our errors, a malformed line as BadRowError."""
+        try:
+            yield
+        except (driver().Error, pa.ArrowException, OSError) as error:
+            raise self._said(error, sql) from error
+        except RunError as error:
+            cause = error.__cause__
+            said = self._said(cause, sql) if isinstance(cause, driver().Error) else error
+            raise (said if isinstance(said, SourceError) else error) from cause
+
+    def _said(self, error: BaseException, sql: str) -> EmatixError:
+        text = str(error)
+        if "Permission denied" in text:
+            return ConnectError(f"cannot read: {text.splitlines()[0]}", hint="Check the permissions of the file.")
+        # Errors of a running query reach Arrow's reader as OSError with DuckDB's text.
+        if isinstance(error, OSError) or any(isinstance(error, getattr(driver(), name)) for name in _DATA_ERRORS):
+            bad = self._bad_row(self._relations) or self._cast_of_query(text)
+            if bad is not None:
+                return bad
+        if isinstance(error, driver().Error):
+            return self._file_error(text) or translate(error, sql)
+        return self._file_error(text) or SourceError(f"reading failed: {text.splitlines()[0]}")
+
+    def _cast_of_query(self, text: str) -> BadRowError | None:
+        """Return the error of a CAST in the user's query, which DuckDB does in its CSV reader."""
+        found = re.search(r"CSV Error on Line: (\d+)\nOriginal Line: (.*)\n(.*)", text)
+        path = re.search(r"^\s*file = (.*)$", text, re.MULTILINE)
+        if not found or not path:
+            return None
+        file = path[1].removeprefix(f"{self.store.root}/")
+        return _as_error(BadRow(file, int(found[1]), "", found[3], found[2]))
+
+    def _file_error(self, text: str) -> SourceError | DiskFullError | None:
+        """Return the error of a damaged file, by the path in DuckDB's message."""
+        if "No space left" in text:
+            return None
+        head = text.splitlines()[0]
+        if str(self.store.root) in head and "LINE " not in head:
+            return SourceError(
+                f"cannot read a file: {head.partition(': ')[2]}",
+                hint="The file is damaged or of another format than its ending says.",
+            )
+        return None
+
+    def _bad_row(self, relations: Relations | None) -> BadRowError | None:
+        """Read the text files of the failed query once more, to find the first malformed line."""
+        for group in relations.text_groups if relations else ():
+            for file in group.files:
+                with contextlib.suppress(driver().Error):
+                    found = group.bad_rows(file, most=100)
+                    if found:
+                        return _as_error(found[0])
+        return None
+
+
+def _as_error(bad: BadRow) -> BadRowError:
+    column = f"column {bad.column!r}: " if bad.column else ""
+    return BadRowError(
+        f"malformed line: {column}{bad.error}",
+        where=f"{bad.file}, line {bad.line}",
+        hint=f"The line is: {bad.text}\n"
+        'Correct it, or pass on_bad_rows="quarantine" to leave such lines out and keep them apart.',
+    )

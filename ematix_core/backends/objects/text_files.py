@@ -1,0 +1,84 @@
+"""Text files before DuckDB sees them: opening compressed ones, their first record, and the line at a position."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import pyarrow as pa
+
+from ematix_core.backends.objects.files import StoredFile, told
+from ematix_core.backends.objects.settings import format_of
+from ematix_core.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHOWN = 200
+"""Characters of a bad line that an error message shows."""
+_CHUNK = 1 << 20
+_FIRST_RECORD = 1 << 20
+
+
+def open_bytes(file: StoredFile) -> BinaryIO:
+    """Open a file's plain content, decompressed by its ending. Damaged compression raises SourceError when read."""
+    compression = format_of(file.path)[1]
+    with told(f"open {file.path}"):
+        raw = pa.OSFile(file.location)
+    if not compression or not Path(file.location).name.endswith((".gz", ".zst", ".bz2")):
+        return cast("BinaryIO", raw)
+    return cast("BinaryIO", pa.CompressedInputStream(raw, compression))
+
+
+def first_record(file: StoredFile, *, delimiter: str, quote: str, encoding: str) -> tuple[str, ...]:
+    """Return the fields of a CSV file's first record; an empty tuple for a file without one."""
+    try:
+        with open_bytes(file) as stream:
+            head = stream.read(_FIRST_RECORD)
+    except OSError as error:
+        raise SourceError(f"cannot read {file.path}: {error}") from error
+    text = head.decode("utf-8-sig" if encoding in {"utf-8", "utf8"} else encoding, errors="replace")
+    quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quotechar=quote or None, quoting=quoting)
+    return tuple(next(rows, ()))
+
+
+def line_at(file: StoredFile, offset: int) -> int:
+    """Return the 1-based number of the line that the byte at `offset` belongs to."""
+    number, left = 1, offset
+    with open_bytes(file) as stream:
+        while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
+            number += chunk.count(b"\n")
+            left -= len(chunk)
+    return number
+
+
+def records(file: StoredFile, *, delimiter: str, quote: str, encoding: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield a CSV file's records with the number of the line that each begins on. For error reports only: slow."""
+    with open_bytes(file) as stream:
+        text = io.TextIOWrapper(cast("io.BufferedReader", stream), encoding=encoding, errors="replace", newline="")
+        quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+        rows = csv.reader(text, delimiter=delimiter, quotechar=quote or None, quoting=quoting)
+        line = 1
+        for row in rows:
+            yield line, row
+            line = rows.line_num + 1
+
+
+def decompress(file: StoredFile, folder: Path) -> StoredFile:
+    """Unpack a bz2 file, which DuckDB does not read, below `folder` under its own path; bounded in memory."""
+    target = folder / file.path
+    with told(f"unpack {file.path}"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with pa.OSFile(file.location) as raw, pa.CompressedInputStream(raw, "bz2") as source, target.open("wb") as out:
+            while chunk := source.read(_CHUNK):
+                out.write(chunk)
+    return StoredFile(file.path, str(target), target.stat().st_size, file.modified)
+
+
+def shortened(text: str) -> str:
+    """Return a line fit for a message."""
+    plain = text.rstrip("\r\n")
+    return plain if len(plain) <= SHOWN else plain[:SHOWN] + "..."
