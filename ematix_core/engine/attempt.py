@@ -7,10 +7,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ematix_core.backends import registry
-from ematix_core.backends.protocols import LoadRecord, Query
 from ematix_core.engine.body import RunContext, call_body
 from ematix_core.engine.load import Load, LoadTask, repeated
 from ematix_core.engine.planning import Situation, TargetPlan, explain_insert, plan_target, scope
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ematix_core.backends.protocols import Session, Source, SourceFile, Target
+    from ematix_core.backends.protocols import LoadRecord, Query, Session, Source, SourceFile, Target
     from ematix_core.engine.body import Rows
     from ematix_core.engine.cancel import Cancellation
     from ematix_core.engine.environment import Environment
@@ -69,7 +68,7 @@ class Attempt:
         self._rows: Rows | None = None
         self._query: Query | None = None
 
-    def __enter__(self) -> Attempt:
+    def __enter__(self) -> Self:
         env, job = self._env, self._job
         try:
             self._source_connection = env.source_connection(job)
@@ -219,9 +218,9 @@ class Attempt:
                 raise
             except EmatixError:
                 pass  # every consumer raises it too, with its own place
-        failures = [future.exception() for future in futures if future.exception() is not None]
-        if failures:
-            raise failures[0] from failures[0].__cause__  # type: ignore[union-attr, misc] - None was filtered out
+        for future in futures:
+            if (error := future.exception()) is not None:
+                raise error from error.__cause__
         return {place.number: future.result() for place, future in zip(pending, futures, strict=True)}
 
     def _reader(self) -> pa.RecordBatchReader:

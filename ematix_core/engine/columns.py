@@ -10,7 +10,7 @@ from ematix_core.errors import DeclarationError, DriftError, UnsupportedError, n
 from ematix_core.model.mode import Append, Merge, Mode, Scd2
 from ematix_core.model.table import Column, TableDef
 from ematix_core.sql.ddl import Wanted
-from ematix_core.types import Boolean, Text, TimestampTZ
+from ematix_core.types import Boolean, ColumnType, Text, TimestampTZ
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -96,7 +96,7 @@ def _keys(target: Target, mode: Mode, notes: list[str]) -> tuple[str, ...]:
         return mode.keys
     if not default:
         raise DeclarationError(
-            f"{mode.name} needs a key for {target.name}: no keys= given, and the target is a name without a declaration",
+            f"{mode.name} needs a key for {target.name}: no keys= given, and the target is a mere name",
             hint=f"Pass mode=ematix.{mode.name}(keys=[...]), or declare the table and mark a column with pk().",
         )
     notes.append(f"{mode.name} key: {', '.join(default)} ({reason})")
@@ -146,11 +146,11 @@ def _wanted(target: Target, mode: Mode, keys: tuple[str, ...], rows: tuple[Colum
     clash = set(mode.history_columns()) & {column.name for column in rows}
     if clash:
         raise DeclarationError(
-            f"scd2 adds the column {sorted(clash)[0]!r}, which the rows already have", where=f"table {target.name}",
+            f"scd2 adds the column {min(clash)!r}, which the rows already have", where=f"table {target.name}",
             hint="Rename one of them, for example: ematix.scd2(valid_from='version_from').",
         )  # fmt: skip
     at = next((c.type for c in rows if c.name == mode.event_time), TimestampTZ)
-    history = {
+    history: dict[str, type[ColumnType]] = {
         mode.valid_from: at,
         mode.valid_to: at,
         mode.is_current: Boolean,

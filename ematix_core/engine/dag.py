@@ -8,8 +8,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.config.redact import Redactor
-from ematix_core.config.secrets import resolve
 from ematix_core.config.settings import Settings
 from ematix_core.engine.cancel import Cancellation
 from ematix_core.engine.environment import now
@@ -57,8 +55,7 @@ def run_workflow(
     started = time.monotonic()
     with ExitStack() as stack:
         if store is None:
-            redactor = Redactor()
-            store = stack.enter_context(open_store(resolve(settings.store, redactor=redactor), redactor=redactor))
+            store = stack.enter_context(open_store(settings.store))
         record = store.begin_workflow(name, trigger=trigger)
         stack.enter_context(beating(store, record.workflow_run_id))
         options: dict[str, Any] = {
@@ -110,11 +107,8 @@ class _Dag:
 
     def _start_ready(self, pool: ThreadPoolExecutor) -> None:
         self._skip()
-        ready = [
-            job
-            for job in self._waiting.values()
-            if all(name in self._outcomes and self._outcomes[name].status == "succeeded" for name in self._upstream[job.name])
-        ]
+        succeeded = {name for name, outcome in self._outcomes.items() if outcome.status == "succeeded"}
+        ready = [job for job in self._waiting.values() if self._upstream[job.name] <= succeeded]
         for job in sorted(ready, key=lambda job: -job.priority):
             del self._waiting[job.name]
             button = self._buttons[job.name] = Cancellation()

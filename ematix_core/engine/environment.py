@@ -13,12 +13,12 @@ from ematix_core.config.secrets import resolve_connection
 from ematix_core.config.settings import Settings
 from ematix_core.engine.progress import Silent
 from ematix_core.errors import DeclarationError
-from ematix_core.model.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ematix_core.engine.progress import Progress
+    from ematix_core.model.connection import Connection
     from ematix_core.model.job import Job, Target
     from ematix_core.model.project import Project
 
@@ -45,7 +45,7 @@ class Environment:
     clock: Callable[[], datetime] = now
     lock_wait: float = 60.0
 
-    def connection(self, reference: Connection | str, where: str) -> Connection:
+    def connection(self, reference: Connection | str) -> Connection:
         """Return the connection with its secrets resolved. Raises UnknownConnectionError, SecretError."""
         found = reference
         if isinstance(found, str):
@@ -61,10 +61,10 @@ class Environment:
                 f"target {target.name} has no connection", where=f"job {job.name}",
                 hint="Pass target_connection= (a connection or its name).",
             )  # fmt: skip
-        return self.connection(reference, f"job {job.name}")
+        return self.connection(reference)
 
     def source_connection(self, job: Job) -> Connection:
         """Return the source's connection; default that of the first target."""
         if job.source_connection is not None:
-            return self.connection(job.source_connection, f"job {job.name}")
+            return self.connection(job.source_connection)
         return self.target_connection(job, job.targets[0])

@@ -20,13 +20,24 @@ from ematix_core.sql import build
 from ematix_core.sql.ddl import Wanted, create_table
 from ematix_core.sql.shape import SOURCE
 from ematix_core.strategies.plan import (
-    LOAD_TIME, SINCE, TTL_LIMIT, Clear, Count, Execute, Fill, Insert, Require, Step, Tally,
+    LOAD_TIME,
+    SINCE,
+    TTL_LIMIT,
+    Clear,
+    Count,
+    Execute,
+    Fill,
+    Insert,
+    Require,
+    Step,
+    Tally,
 )  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import pyarrow as pa
+
     from ematix_core.backends.protocols import Session, SourceFile
     from ematix_core.engine.body import RunContext
     from ematix_core.engine.planning import TargetPlan
@@ -208,10 +219,10 @@ class Load:
         if water is not None and water.nulls:
             warnings.append(f"{water.nulls:,} rows have no {water.column}: later incremental loads will not see them")
         quarantined = self._rejected + (self._checks.quarantined if self._checks else 0)
+        counts: dict[str, Any] = {name: self._counts.get(name, 0) for name in ("rows_read", *COUNTS)}
         return TargetResult(
             target=str(self._plan.target.name), mode=self._plan.plan.mode, quarantined=quarantined,
-            rows_read=self._counts["rows_read"], watermark=self._mark(), warnings=tuple(warnings),
-            **{name: self._counts.get(name, 0) for name in COUNTS},
+            watermark=self._mark(), warnings=tuple(warnings), **counts,
         )  # fmt: skip
 
     def _mark(self) -> str | None:
@@ -225,7 +236,7 @@ class Load:
 
 def repeated(target: str, mode: str, done: LoadRecord) -> TargetResult:
     """Return the result of a load that was committed before, by an attempt that could not say so."""
-    counts = {name: done.counts.get(name, 0) for name in ("rows_read", *COUNTS)}
+    counts: dict[str, Any] = {name: done.counts.get(name, 0) for name in ("rows_read", *COUNTS)}
     return TargetResult(target=target, mode=mode, watermark=done.watermark, repeated=True, **counts)
 
 

@@ -13,25 +13,25 @@ class Progress(Protocol):
     """Called from the threads that run jobs; must return at once and must not raise."""
 
     def started(self, job: str, attempt: int) -> None:
-        """An attempt of the job starts (1-based)."""
+        """Tell that an attempt of the job starts (1-based)."""
 
     def advanced(self, job: str, rows: int) -> None:
-        """So many further rows were read."""
+        """Tell that so many further rows were read."""
 
     def stage(self, job: str, text: str) -> None:
-        """The job enters a new stage, such as `merge: update changed rows`."""
+        """Tell the job's new stage, such as `merge: update changed rows`."""
 
     def waiting(self, job: str, text: str) -> None:
-        """The job waits for something, such as a database file that another job holds."""
+        """Tell what the job waits for, such as a database file that another job holds."""
 
     def finished(self, job: str, result: RunResult) -> None:
-        """The job succeeded."""
+        """Tell that the job succeeded."""
 
     def failed(self, job: str, error: EmatixError, *, retry_in: float | None) -> None:
-        """An attempt failed; `retry_in` seconds until the next one, None when it was the last."""
+        """Tell that an attempt failed; `retry_in` seconds until the next one, None when it was the last."""
 
     def skipped(self, job: str, reason: str) -> None:
-        """The job does not run, because of an upstream's failure."""
+        """Tell that the job does not run, because of an upstream's failure."""
 
 
 class Silent:

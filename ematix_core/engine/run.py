@@ -8,7 +8,6 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.config.secrets import resolve
 from ematix_core.config.settings import Settings
 from ematix_core.engine.attempt import Attempt
 from ematix_core.engine.body import RunContext
@@ -68,7 +67,7 @@ def run_job(
     )
     with ExitStack() as stack:
         if store is None:
-            store = stack.enter_context(open_store(resolve(settings.store, redactor=env.redactor), redactor=env.redactor))
+            store = stack.enter_context(open_store(settings.store, redactor=env.redactor))
         run = store.begin(job.name, workflow_run_id=workflow_run_id, trigger=trigger)
         stack.enter_context(recording(store, run.run_id, logging.getLogger()))
         stack.enter_context(beating(store, run.run_id))

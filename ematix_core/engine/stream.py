@@ -119,7 +119,7 @@ def fitted(rows: pa.RecordBatchReader, columns: Sequence[Column], where: str) ->
     return pa.RecordBatchReader.from_batches(wanted, stream())
 
 
-def _cast(array: pa.Array, field: pa.Field, where: str) -> pa.Array:
+def _cast(array: pa.Array[Any], field: pa.Field[Any], where: str) -> pa.Array[Any]:
     import pyarrow as pa
 
     if not field.nullable and array.null_count:
@@ -140,7 +140,7 @@ def _cast(array: pa.Array, field: pa.Field, where: str) -> pa.Array:
         ) from error
 
 
-def _plain_cast(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+def _plain_cast(array: pa.Array[Any], wanted: pa.DataType) -> pa.Array[Any]:
     """Cast, going through the storage type where an extension type (uuid, json) is on either side."""
     import pyarrow as pa
 
@@ -148,12 +148,12 @@ def _plain_cast(array: pa.Array, wanted: pa.DataType) -> pa.Array:
         array = array.storage
     if isinstance(wanted, pa.BaseExtensionType):
         return pa.ExtensionArray.from_storage(wanted, _to_storage(array, wanted))
-    if pa.types.is_dictionary(array.type):
+    if isinstance(array, pa.DictionaryArray):
         array = array.dictionary_decode()
     return array.cast(wanted)
 
 
-def _to_storage(array: pa.Array, wanted: pa.BaseExtensionType) -> pa.Array:
+def _to_storage(array: pa.Array[Any], wanted: pa.BaseExtensionType) -> pa.Array[Any]:
     """Return the array in the storage of an extension type; a uuid may come as text."""
     import pyarrow as pa
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 FILE_COLUMN = "_file"
 """As a watermark it means: read files that were not loaded before."""
 
+_FIRST_INSTANT = datetime(1, 1, 1, tzinfo=UTC)
 _LOWEST: dict[str, Any] = {
-    "timestamp": datetime(1, 1, 1), "timestamp_tz": datetime(1, 1, 1, tzinfo=UTC), "date": date(1, 1, 1),
+    "timestamp": _FIRST_INSTANT.replace(tzinfo=None), "timestamp_tz": _FIRST_INSTANT, "date": _FIRST_INSTANT.date(),
     "time": time(0), "text": "", "string": "", "float": float("-inf"), "double": float("-inf"), "uuid": "",
 }  # fmt: skip
 _INTEGER_BITS = {"tiny_int": 7, "small_int": 15, "integer": 31, "big_int": 63}
@@ -104,7 +105,7 @@ class HighWater:
             self.highest = value
 
 
-def to_python(scalar: pa.Scalar) -> Any:  # noqa: ANN401 - see encode
+def to_python(scalar: pa.Scalar[Any]) -> Any:  # noqa: ANN401 - see encode
     """Return an Arrow scalar as a Python value; nanoseconds are rounded down to microseconds."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -113,8 +114,7 @@ def to_python(scalar: pa.Scalar) -> Any:  # noqa: ANN401 - see encode
     if not scalar.is_valid:
         return None
     if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        floored = pc.floor_temporal(scalar, unit="microsecond")
-        return floored.cast(pa.timestamp("us", kind.tz)).as_py()
+        return pc.cast(scalar, pa.timestamp("us", kind.tz), safe=False).as_py()
     if pa.types.is_time64(kind) and kind.unit == "ns":
-        return pc.floor_temporal(scalar, unit="microsecond").cast(pa.time64("us")).as_py()
+        return pc.cast(scalar, pa.time64("us"), safe=False).as_py()
     return scalar.as_py()

@@ -53,6 +53,7 @@ def schema_of(sql: str, schema: pa.Schema, name: str) -> pa.Schema:
     try:
         connection.register(name, schema.empty_table())
         with translated(sql):
-            return connection.sql(sql).to_arrow_reader(1).schema
+            found: pa.Schema = connection.sql(sql).to_arrow_reader(1).schema
+            return found
     finally:
         connection.close()

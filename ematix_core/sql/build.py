@@ -28,7 +28,7 @@ def name(text: str) -> exp.Identifier:
     return exp.to_identifier(text, quoted=True)
 
 
-def table(target: TableName, alias: str = "") -> exp.Expression:
+def table(target: TableName, alias: str = "") -> exp.Expr:
     """Return a table reference with an optional alias."""
     schema = name(target.schema) if target.schema else None
     reference = exp.Table(this=name(target.name), db=schema)
@@ -45,78 +45,78 @@ def col(column: str, of: str = "") -> exp.Column:
     return exp.Column(this=name(column), table=name(of) if of else None)
 
 
-def cols(columns: Iterable[str], of: str = "") -> list[exp.Expression]:
+def cols(columns: Iterable[str], of: str = "") -> list[exp.Expr]:
     """Return several columns."""
     return [col(column, of) for column in columns]
 
 
-def bound(parameter: str) -> exp.Expression:
+def bound(parameter: str) -> exp.Expr:
     """Return the placeholder `:parameter`, which the session binds."""
     return exp.Var(this=f":{parameter}")
 
 
-def both(conditions: Sequence[exp.Expression]) -> exp.Expression:
+def both(conditions: Sequence[exp.Expr]) -> exp.Expr:
     """Return the conjunction; TRUE for none."""
     return exp.and_(*conditions) if conditions else exp.true()
 
 
-def either(conditions: Sequence[exp.Expression]) -> exp.Expression:
+def either(conditions: Sequence[exp.Expr]) -> exp.Expr:
     """Return the disjunction in parentheses; FALSE for none."""
     return exp.paren(exp.or_(*conditions)) if conditions else exp.false()
 
 
-def same_keys(keys: Iterable[str], a: str, b: str) -> exp.Expression:
+def same_keys(keys: Iterable[str], a: str, b: str) -> exp.Expr:
     """Return `a.k = b.k AND ...`: keys are never NULL."""
     return both([exp.EQ(this=col(key, a), expression=col(key, b)) for key in keys])
 
 
-def same_values(columns: Iterable[str], a: str, b: str) -> exp.Expression:
+def same_values(columns: Iterable[str], a: str, b: str) -> exp.Expr:
     """Return the NULL-safe equality of all columns."""
     return both([exp.NullSafeEQ(this=col(c, a), expression=col(c, b)) for c in columns])
 
 
-def differs(columns: Iterable[str], a: str, b: str) -> exp.Expression:
+def differs(columns: Iterable[str], a: str, b: str) -> exp.Expr:
     """Return the NULL-safe difference of any column; FALSE when there is none to compare."""
     return either([exp.NullSafeNEQ(this=col(c, a), expression=col(c, b)) for c in columns])
 
 
-def is_null(column: str, of: str = "") -> exp.Expression:
+def is_null(column: str, of: str = "") -> exp.Expr:
     """Return `column IS NULL`."""
     return exp.Is(this=col(column, of), expression=exp.null())
 
 
-def exists(query: exp.Select) -> exp.Expression:
+def exists(query: exp.Select) -> exp.Expr:
     """Return `EXISTS (query)`."""
     return exp.Exists(this=query)
 
 
-def not_exists(query: exp.Select) -> exp.Expression:
+def not_exists(query: exp.Select) -> exp.Expr:
     """Return `NOT EXISTS (query)`."""
     return exp.Not(this=exists(query))
 
 
-def ranked(function: str, partition: Sequence[exp.Expression], order: Sequence[exp.Expression]) -> exp.Window:
+def ranked(function: str, partition: Sequence[exp.Expr], order: Sequence[exp.Expr]) -> exp.Window:
     """Return `ROW_NUMBER() OVER (PARTITION BY ... ORDER BY ...)` or the like."""
     this = {"row_number": exp.RowNumber, "rank": exp.Rank}[function]()
     return exp.Window(this=this, partition_by=list(partition), order=exp.Order(expressions=list(order)))
 
 
-def descending(column: exp.Expression) -> exp.Ordered:
+def descending(column: exp.Expr) -> exp.Ordered:
     """Return `column DESC NULLS LAST`: a NULL never wins."""
     return exp.Ordered(this=column, desc=True, nulls_first=False)
 
 
-def ascending(column: exp.Expression) -> exp.Ordered:
+def ascending(column: exp.Expr) -> exp.Ordered:
     """Return `column ASC`."""
     return exp.Ordered(this=column, desc=False, nulls_first=False)
 
 
 def update_from(
     target: TableName,
-    values: Mapping[str, exp.Expression],
+    values: Mapping[str, exp.Expr],
     *,
-    source: exp.Expression | None,
-    where: exp.Expression,
+    source: exp.Expr | None,
+    where: exp.Expr,
 ) -> exp.Update:
     """Return `UPDATE target AS t SET ... FROM source WHERE ...`; the target's alias is `t`."""
     return exp.Update(
@@ -127,7 +127,7 @@ def update_from(
     )
 
 
-def delete(target: TableName, where: exp.Expression) -> exp.Delete:
+def delete(target: TableName, where: exp.Expr) -> exp.Delete:
     """Return `DELETE FROM target AS t WHERE ...`."""
     return exp.Delete(this=table(target, "t"), where=exp.Where(this=where))
 
@@ -143,9 +143,14 @@ def drop(target: TableName) -> exp.Drop:
     return exp.Drop(tables=[table(target)], kind="TABLE")
 
 
-def count(query_from: exp.Expression) -> exp.Select:
-    """Return `SELECT count(*) FROM ...`."""
+def count(query_from: exp.Expr) -> exp.Select:
+    """Return the query for the number of rows of something."""
     return exp.select(exp.Count(this=exp.Star())).from_(query_from)
+
+
+def everything(of: TableName) -> exp.Select:
+    """Return `SELECT * FROM of`."""
+    return exp.select("*").from_(table(of))
 
 
 def highest(column: str, of: TableName, dialect: Dialect) -> str:
@@ -153,12 +158,12 @@ def highest(column: str, of: TableName, dialect: Dialect) -> str:
     return text(exp.select(exp.Max(this=col(column))).from_(table(of)), dialect)
 
 
-def text(statement: exp.Expression, dialect: Dialect) -> str:
+def text(statement: exp.Expr, dialect: Dialect) -> str:
     """Render a statement in the dialect's grammar, formatted for people."""
     return statement.sql(dialect=dialect.grammar, pretty=True, identify=True)
 
 
-def translated(condition: str, dialect: Dialect, *, what: str) -> exp.Expression:
+def translated(condition: str, dialect: Dialect, *, what: str) -> exp.Expr:
     """Parse a user's boolean expression (DuckDB SQL) so that it can be put into a statement of any dialect."""
     try:
         return exp.paren(parse_one(condition, read="duckdb"))
@@ -168,7 +173,7 @@ def translated(condition: str, dialect: Dialect, *, what: str) -> exp.Expression
         ) from None
 
 
-def literal(value: Any) -> exp.Expression:  # noqa: ANN401 - any Python value that a check compares with
+def literal(value: Any) -> exp.Expr:  # noqa: ANN401 - any Python value that a check compares with
     """Return a literal; dates, times and decimals are cast from text."""
     return exp.convert(value)
 

@@ -19,7 +19,7 @@ LOAD_ID, LOAD_TIME = "load_id", "load_time"
 """Parameters that the engine binds."""
 
 
-def broken(check: Check, rows: TableName, dialect: Dialect) -> exp.Expression | None:
+def broken(check: Check, rows: TableName, dialect: Dialect) -> exp.Expr | None:
     """Return the condition that holds for rows (alias `t`) that break the check; None for checks of the whole load."""
     match check.kind:
         case "not_null":
@@ -36,9 +36,9 @@ def broken(check: Check, rows: TableName, dialect: Dialect) -> exp.Expression | 
     return None
 
 
-def _outside(check: Check) -> exp.Expression:
+def _outside(check: Check) -> exp.Expr:
     column = build.col(check.columns[0], "t")
-    sides: list[exp.Expression] = []
+    sides: list[exp.Expr] = []
     if check.low is not None:
         sides.append(exp.LT(this=column, expression=build.literal(check.low)))
     if check.high is not None:
@@ -46,7 +46,7 @@ def _outside(check: Check) -> exp.Expression:
     return build.either(sides)
 
 
-def _condition(check: Check, dialect: Dialect) -> exp.Expression:
+def _condition(check: Check, dialect: Dialect) -> exp.Expr:
     try:
         return parse_one(check.condition, read=dialect.grammar)
     except ParseError as error:
@@ -56,7 +56,7 @@ def _condition(check: Check, dialect: Dialect) -> exp.Expression:
         ) from None
 
 
-def _repeated(check: Check, rows: TableName) -> exp.Expression:
+def _repeated(check: Check, rows: TableName) -> exp.Expr:
     doubled = exp.select(*build.cols(check.columns)).from_(build.table(rows))
     doubled = doubled.group_by(*build.cols(check.columns))
     doubled = doubled.having(exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1)))

@@ -56,7 +56,7 @@ def plan_ddl(wanted: Wanted, existing: Sequence[Column] | None, dialect: Dialect
         dialect.sql_type(column.type, column=column.name)
     if existing is None:
         return _create(wanted, dialect)
-    return _evolve(wanted, existing, dialect, on_drift)
+    return _Drift(wanted, dialect, on_drift).compare(existing)
 
 
 def _create(wanted: Wanted, dialect: Dialect) -> DdlPlan:
@@ -76,9 +76,7 @@ def _create(wanted: Wanted, dialect: Dialect) -> DdlPlan:
 
 def create_table(wanted: Wanted, dialect: Dialect, *, temporary: bool = False) -> str:
     """Return CREATE TABLE with the types, NOT NULL and, where the dialect declares keys, the key constraints."""
-    definitions: list[exp.Expression] = [
-        _definition(column, dialect, strict=not temporary) for column in wanted.columns
-    ]
+    definitions: list[exp.Expr] = [_definition(column, dialect, strict=not temporary) for column in wanted.columns]
     if dialect.declares_keys and not wanted.current and not temporary:
         if wanted.primary_key:
             definitions.append(exp.PrimaryKey(expressions=[build.name(key) for key in wanted.primary_key]))
@@ -124,86 +122,94 @@ def _index(
     return ("create index", build.text(statement, dialect), why)
 
 
-def _evolve(wanted: Wanted, existing: Sequence[Column], dialect: Dialect, on_drift: str) -> DdlPlan:
-    plan = DdlPlan()
-    found = {column.name: column for column in existing}
-    where = f"table {wanted.table}"
-    lost = [name for name in found if name not in {c.name for c in wanted.columns}]
-    if lost:
-        raise DriftError(
-            f"the table has columns that the rows lack: {', '.join(lost)}",
-            where=where,
-            hint="Add them to the query and the declaration, or drop them from the table.",
-        )
-    columns = []
-    for column in wanted.columns:
-        old = found.get(column.name)
-        kept = (
-            _new(plan, wanted, column, dialect, on_drift)
-            if old is None
-            else _old(plan, wanted, column, old, dialect, on_drift)
-        )
-        if kept is not None:
-            columns.append(kept)
-    plan.columns = tuple(columns)
-    return plan
+class _Drift:
+    """Holds the rows' columns against those of an existing table, one by one."""
 
+    def __init__(self, wanted: Wanted, dialect: Dialect, on_drift: str) -> None:
+        self._wanted = wanted
+        self._dialect = dialect
+        self._on_drift = on_drift
+        self._where = f"table {wanted.table}"
+        self.plan = DdlPlan()
 
-def _new(plan: DdlPlan, wanted: Wanted, column: Column, dialect: Dialect, on_drift: str) -> Column | None:
-    if on_drift == "warn":
-        plan.warnings.append(f"{wanted.table}: new column {column.name!r} is not loaded (on_drift='warn')")
-        return None
-    if on_drift == "error":
-        raise DriftError(
-            f"the rows have a column {column.name!r} that the table lacks",
-            where=f"table {wanted.table}",
-            hint="Set on_drift='add' to add it, on_drift='warn' to leave it out, or remove it from the query.",
-        )
-    if dialect.ddl:
-        definition = _definition(column, dialect, strict=False)
-        alter = exp.Alter(this=build.table(wanted.table), kind="TABLE", actions=[definition])
-        plan.statements.append(("add column", build.text(alter, dialect), f"on_drift={on_drift!r}: new column"))
-    plan.notes.append(f"column {column.name!r} is new; rows loaded before have NULL in it")
-    return column
+    def compare(self, existing: Sequence[Column]) -> DdlPlan:
+        """Return the plan. Raises DriftError, UnsupportedError."""
+        found = {column.name: column for column in existing}
+        lost = [name for name in found if name not in {c.name for c in self._wanted.columns}]
+        if lost:
+            raise DriftError(
+                f"the table has columns that the rows lack: {', '.join(lost)}",
+                where=self._where,
+                hint="Add them to the query and the declaration, or drop them from the table.",
+            )
+        kept = [
+            self._old(column, found[column.name]) if column.name in found else self._new(column)
+            for column in self._wanted.columns
+        ]
+        self.plan.columns = tuple(column for column in kept if column is not None)
+        return self.plan
 
-
-def _old(plan: DdlPlan, wanted: Wanted, column: Column, old: Column, dialect: Dialect, on_drift: str) -> Column:
-    if dialect.sql_type(column.type, column=column.name) == dialect.sql_type(old.type, column=old.name):
+    def _new(self, column: Column) -> Column | None:
+        if self._on_drift == "warn":
+            self.plan.warnings.append(
+                f"{self._wanted.table}: new column {column.name!r} is not loaded (on_drift='warn')"
+            )
+            return None
+        if self._on_drift == "error":
+            raise DriftError(
+                f"the rows have a column {column.name!r} that the table lacks",
+                where=self._where,
+                hint="Set on_drift='add' to add it, on_drift='warn' to leave it out, or remove it from the query.",
+            )
+        if self._dialect.ddl:
+            definition = _definition(column, self._dialect, strict=False)
+            alter = exp.Alter(this=build.table(self._wanted.table), kind="TABLE", actions=[definition])
+            why = f"on_drift={self._on_drift!r}: new column"
+            self.plan.statements.append(("add column", build.text(alter, self._dialect), why))
+        self.plan.notes.append(f"column {column.name!r} is new; rows loaded before have NULL in it")
         return column
-    change = f"column {column.name!r} is {old.type.label()} in the table and {column.type.label()} in the rows"
-    if widens(column.type, old.type) and not wanted.declared:
-        plan.notes.append(f"{change}: every value fits")
-        return replace(column, type=old.type)
-    if not widens(old.type, column.type):
-        raise DriftError(
-            f"{change}, which is narrower or another kind of type",
-            where=f"table {wanted.table}",
-            hint=f"Cast it in the query or declare it as {old.type.label()}; values are never bent to fit.",
-        )
-    return _wider(plan, wanted, column, old, dialect, on_drift, change)
 
+    def _old(self, column: Column, old: Column) -> Column:
+        if self._type(column) == self._type(old):
+            return column
+        change = f"column {column.name!r} is {old.type.label()} in the table and {column.type.label()} in the rows"
+        if widens(column.type, old.type) and not self._wanted.declared:
+            self.plan.notes.append(f"{change}: every value fits")
+            return replace(column, type=old.type)
+        if not widens(old.type, column.type):
+            raise DriftError(
+                f"{change}, which is narrower or another kind of type",
+                where=self._where,
+                hint=f"Cast it in the query or declare it as {old.type.label()}; values are never bent to fit.",
+            )
+        return self._wider(column, old, change)
 
-def _wider(
-    plan: DdlPlan, wanted: Wanted, column: Column, old: Column, dialect: Dialect, on_drift: str, change: str
-) -> Column:
-    where = f"table {wanted.table}"
-    if on_drift == "warn":
-        plan.warnings.append(f"{wanted.table}: {change}; values that do not fit will fail the load (on_drift='warn')")
-        return replace(column, type=old.type)
-    if on_drift != "evolve":
-        raise DriftError(
-            f"{change}, which is wider", where=where, hint="Set on_drift='evolve' to widen the table's column."
-        )
-    if not dialect.ddl:
+    def _wider(self, column: Column, old: Column, change: str) -> Column:
+        if self._on_drift == "warn":
+            self.plan.warnings.append(
+                f"{self._wanted.table}: {change}; values that do not fit will fail the load (on_drift='warn')"
+            )
+            return replace(column, type=old.type)
+        if self._on_drift != "evolve":
+            raise DriftError(
+                f"{change}, which is wider",
+                where=self._where,
+                hint="Set on_drift='evolve' to widen the table's column.",
+            )
+        if not self._dialect.ddl:
+            return column
+        if not self._dialect.alter_type:
+            raise UnsupportedError(
+                f"{change}, and {self._dialect.name} cannot change a column's type",
+                where=self._where,
+                hint="Make a new table and copy the rows, or cast the column in the query.",
+            )
+        kind = exp.DataType.build(self._type(column), dialect=self._dialect.grammar)
+        action = exp.AlterColumn(this=build.name(column.name), dtype=kind)
+        alter = exp.Alter(this=build.table(self._wanted.table), kind="TABLE", actions=[action])
+        why = f"on_drift='evolve': {change}"
+        self.plan.statements.append(("widen column", build.text(alter, self._dialect), why))
         return column
-    if not dialect.alter_type:
-        raise UnsupportedError(
-            f"{change}, and {dialect.name} cannot change a column's type",
-            where=where,
-            hint="Make a new table and copy the rows, or cast the column in the query.",
-        )
-    kind = exp.DataType.build(dialect.sql_type(column.type, column=column.name), dialect=dialect.grammar)
-    action = exp.AlterColumn(this=build.name(column.name), dtype=kind)
-    alter = exp.Alter(this=build.table(wanted.table), kind="TABLE", actions=[action])
-    plan.statements.append(("widen column", build.text(alter, dialect), f"on_drift='evolve': {change}"))
-    return column
+
+    def _type(self, column: Column) -> str:
+        return self._dialect.sql_type(column.type, column=column.name)

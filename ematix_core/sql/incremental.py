@@ -28,4 +28,4 @@ def at_or_above(sql: str, column: str, dialect: Dialect) -> str:
 
 def whole(table: str, dialect: Dialect) -> str:
     """Return the query for all rows of a table, or of a file pattern."""
-    return f"SELECT * FROM {build.text(build.table(build.placed(TableName.parse(table), dialect)), dialect)}"
+    return build.text(build.everything(build.placed(TableName.parse(table), dialect)), dialect)

@@ -117,8 +117,8 @@ def _timeline(change: Change) -> exp.Select:
     first = build.ranked("row_number", [*key, build.col("_at")], [build.ascending(build.col("_kind"))])
     kept = exp.select(*build.cols([*data, "_at", "_kind"]), exp.alias_(first, "_first", quoted=True))
     kept = kept.from_(build.derived(events, "e"))
-    repeated: list[exp.Expression] = []
-    named: list[exp.Expression] = [*build.cols([*data, "_at", "_kind"])]
+    repeated: list[exp.Expr] = []
+    named: list[exp.Expr] = [*build.cols([*data, "_at", "_kind"])]
     for number, column in enumerate([*change.compare, "_kind"]):
         named.append(exp.alias_(_beside(exp.Lag, column, change), f"_before_{number}", quoted=True))
     for number, column in enumerate(change.compare):
@@ -183,11 +183,11 @@ def _events(change: Change) -> exp.Query:
     return staged.union(stored, distinct=False).union(closes, distinct=False)
 
 
-def _at(time: exp.Expression, kind: int) -> list[exp.Expression]:
+def _at(time: exp.Expr, kind: int) -> list[exp.Expr]:
     return [exp.alias_(time, "_at", quoted=True), exp.alias_(exp.Literal.number(kind), "_kind", quoted=True)]
 
 
-def _match(change: Change, a: str, timeline: str) -> exp.Expression:
+def _match(change: Change, a: str, timeline: str) -> exp.Expr:
     mode = _mode(change)
     same_start = exp.EQ(this=build.col(mode.valid_from, a), expression=build.col("_at", timeline))
     return exp.and_(build.same_keys(change.keys, a, timeline), same_start)
@@ -214,7 +214,7 @@ def _rewrite(change: Change, dialect: Dialect) -> list[Step]:
     )  # fmt: skip
     other_end = exp.NullSafeNEQ(this=build.col(mode.valid_to, "t"), expression=build.col("_until", "s"))
     differs = exp.paren(exp.or_(build.differs(change.compare, "t", "s"), other_end))
-    values: dict[str, exp.Expression] = {c: build.col(c, "s") for c in change.names[:-1] if c not in change.keys}
+    values: dict[str, exp.Expr] = {c: build.col(c, "s") for c in change.names[:-1] if c not in change.keys}
     values |= {
         mode.valid_to: build.col("_until", "s"), mode.is_current: build.is_null("_until", "s"),
         mode.row_hash: build.col(change.names[-1], "s"),
@@ -240,7 +240,7 @@ def _rewrite(change: Change, dialect: Dialect) -> list[Step]:
 def _insert(change: Change, dialect: Dialect) -> Insert:
     mode = _mode(change)
     current = exp.Case().when(build.is_null("_until", "s"), exp.true()).else_(exp.false())
-    tail: list[exp.Expression] = [
+    tail: list[exp.Expr] = [
         build.col("_at", "s"), build.col("_until", "s"), current, build.col(change.names[-1], "s"),
     ]  # fmt: skip
     tail += [build.bound(LOAD_TIME)] if mode.ttl else []

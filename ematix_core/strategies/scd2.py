@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 def steps(change: Change, dialect: Dialect) -> list[Step]:
     """Plan the load. Raises UnsupportedError for systems that cannot update rows."""
-    mode = change.mode
-    assert isinstance(mode, Scd2)  # noqa: S101 - the planner picks this module by the mode
+    mode = _mode(change)
     if dialect.upsert is Upsert.NONE:
         raise UnsupportedError(f"{dialect.name}: scd2 needs updates, which it does not have")
     plan: list[Step] = [staging.fill(change)]
@@ -50,13 +49,18 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     return [*plan, *staging.cleanup(rows, dialect)]
 
 
+def _mode(change: Change) -> Scd2:
+    assert isinstance(change.mode, Scd2)  # noqa: S101 - the planner picks this module by the mode
+    return change.mode
+
+
 def _by_load_time(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> list[Step]:
     current = exp.and_(build.same_keys(change.keys, "t", "s"), build.col(mode.is_current, "t"))
     plan: list[Step] = []
     if not change.new and change.compare:
         changed = exp.and_(current, build.differs(change.compare, "t", "s"))
         plan.append(
-            _close(change, mode, build.table(rows, "s"), changed, dialect, "versions whose compared columns differ")
+            _close(change, dialect, changed, "versions whose compared columns differ", source=build.table(rows, "s"))
         )
     query = exp.select(*_opened(change, mode, build.bound(LOAD_TIME))).from_(build.table(rows, "s"))
     if not change.new:
@@ -75,7 +79,7 @@ def _close_missing(change: Change, mode: Scd2, rows: TableName, dialect: Dialect
     staged = exp.select(exp.Literal.number(1)).from_(build.table(rows, "s"))
     gone = build.not_exists(staged.where(build.same_keys(change.keys, "s", "t")))
     why = "deletes='close': keys that the load lacks"
-    return [*plan, _close(change, mode, None, exp.and_(build.col(mode.is_current, "t"), gone), dialect, why)]
+    return [*plan, _close(change, dialect, exp.and_(build.col(mode.is_current, "t"), gone), why)]
 
 
 def _reopen(change: Change, mode: Scd2, dialect: Dialect) -> Insert:
@@ -109,11 +113,11 @@ def _expire(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> li
             name="note who was seen", why="ttl counts from the last load that brought the key",
             sql=build.text(mark, dialect), parameters=(LOAD_TIME,),
         ),
-        _close(change, mode, None, expired, dialect, f"ttl: not seen for {mode.ttl}", extra=(TTL_LIMIT,)),
+        _close(change, dialect, expired, f"ttl: not seen for {mode.ttl}", extra=(TTL_LIMIT,)),
     ]  # fmt: skip
 
 
-def _opened(change: Change, mode: Scd2, since: exp.Expression) -> list[exp.Expression]:
+def _opened(change: Change, mode: Scd2, since: exp.Expr) -> list[exp.Expr]:
     """Return the select list of a version that begins at `since` and is current, in the order of `_columns`."""
     data = build.cols(change.names[:-1], "s")
     tail = [since, exp.null(), exp.true(), build.col(change.names[-1], "s")]
@@ -128,10 +132,11 @@ def _open(change: Change, mode: Scd2, query: exp.Select, dialect: Dialect, why: 
 
 
 def _close(
-    change: Change, mode: Scd2, source: exp.Expression | None, where: exp.Expression, dialect: Dialect, why: str,
+    change: Change, dialect: Dialect, where: exp.Expr, why: str, *, source: exp.Expr | None = None,
     extra: tuple[str, ...] = (),
 ) -> Execute:  # fmt: skip
-    """Return the step that ends versions now; one that is dated in the future ends where it begins, as never in force."""
+    """Return the step that ends versions now; one dated in the future ends where it begins, as never in force."""
+    mode = _mode(change)
     begun = exp.LT(this=build.col(mode.valid_from, "t"), expression=build.bound(LOAD_TIME))
     until = exp.Case().when(begun, build.bound(LOAD_TIME)).else_(build.col(mode.valid_from, "t"))
     values = {mode.valid_to: until, mode.is_current: exp.false()}

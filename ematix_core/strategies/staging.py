@@ -80,7 +80,7 @@ def refuse_empty(rows: TableName, dialect: Dialect, *, allow_empty: bool) -> lis
 
 
 def target_unique(change: Change, rows: TableName, dialect: Dialect, *, current: str = "") -> list[Step]:
-    """Return the check that the target has one (current) row for each staged key, where the system does not see to it."""
+    """Return the check that the target has one (current) row a key, where the system does not see to it itself."""
     if change.new or change.unique_keys:
         return []
     staged = exp.select(exp.Literal.number(1)).from_(build.table(rows, "s"))

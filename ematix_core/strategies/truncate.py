@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from ematix_core.sql.dialect import Dialect
     from ematix_core.strategies.plan import Change
 
+_WHY = {
+    Replace.TRANSACTION: "readers keep the old rows until the transaction commits",
+    Replace.OVERWRITE: "the new files become visible in one step",
+}
+
 
 def steps(change: Change, dialect: Dialect) -> list[Step]:
     """Plan the replacement. Raises UnsupportedError when the system has no recipe for it."""
-    match dialect.replace:
-        case Replace.TRANSACTION:
-            why = f"{dialect.name}: readers keep the old rows until the transaction commits"
-        case Replace.OVERWRITE:
-            why = f"{dialect.name}: the new files become visible in one step"
-        case Replace.SWAP:
-            raise UnsupportedError(f"{dialect.name}: replacing by exchanging names is not built yet")
+    if dialect.replace not in _WHY:
+        raise UnsupportedError(f"{dialect.name}: truncate by {dialect.replace.value} is not built yet")
+    why = f"{dialect.name}: {_WHY[dialect.replace]}"
     clear = Clear(name="remove the old rows", why=why, table=change.target, counts=Count.DELETED)
     if change.new:
         clear = Clear(name="start empty", why="the table is new", table=change.target)
