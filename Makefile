@@ -5,6 +5,7 @@ READY := .venv/ready
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 export NO_MKDOCS_2_WARNING := 1 # the banner about mkdocs 2 is news, not a fault of these pages
+unexport PYTHONDONTWRITEBYTECODE # start-up is measured as users have it: with compiled modules
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -13,7 +14,7 @@ export NO_MKDOCS_2_WARNING := 1 # the banner about mkdocs 2 is news, not a fault
 $(READY): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"ematix needs Python 3.11 or newer, and $(PYTHON) is {sys.version.split()[0]}: set PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv; }
-	$(BIN)/uv sync --frozen --all-extras --quiet
+	$(BIN)/uv sync --frozen --all-extras --compile-bytecode --quiet
 	@touch $@
 
 demo: $(READY) ## a small shop, from files to a warehouse with history, in one minute
