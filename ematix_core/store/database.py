@@ -1,0 +1,155 @@
+"""Opens the store's database and brings its tables up to date."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from ematix_core.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REVISIONS = ("0001",)
+"""All revisions in order: known without importing alembic, which takes a quarter of a second."""
+
+VERSION_TABLE = "ematix_store_version"
+LOCK_SECONDS = 10
+"""How long a SQLite store may be locked by another process before that is an error."""
+
+_URL_HINT = "EMATIX_STORE is a URL, such as sqlite:///runs.db (sqlite:////data/runs.db for an absolute path)."
+_HINTS = {
+    "locked": f"Another process has kept the store locked for {LOCK_SECONDS} s. Try again, or end that process.",
+    "readonly": "Make file and folder writable for this user, or set EMATIX_STORE to another place.",
+    "unable to open": "Make file and folder writable for this user, or set EMATIX_STORE to another place.",
+    "not a database": "This file is no store. Move it away, or set EMATIX_STORE to another place.",
+    "malformed": "The file is damaged. Move it away; a new store begins without the history of runs.",
+    "is full": "Free some space where the store lies.",
+}
+
+
+class Database:
+    """An open control database: `engine` for writing transactions, `reader` for reading ones."""
+
+    def __init__(self, url: str) -> None:
+        """Open the database at `url` (`memory:` is one that lives as long as this object), without touching tables."""
+        memory = url == "memory:"
+        self.url = _parse("sqlite://" if memory else url)
+        self.where = f"store {url}" if memory else f"store {self.url.render_as_string(hide_password=True)}"
+        if self.url.get_backend_name() == "sqlite" and not memory:
+            self._create_folder()
+        # One connection that all threads take turns on: a second one would be a second database.
+        pool = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0} if memory else {}
+        arguments = {"check_same_thread": False} if memory else {}
+        with self.errors():
+            self.engine = _create_engine(self.url, connect_args=arguments, **pool)
+            self.reader = self.engine.execution_options(reads=True)
+        if self.url.get_backend_name() == "sqlite":
+            event.listen(self.engine, "connect", _configure_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    def upgrade(self) -> None:
+        """Create or update the tables if they are behind. Raises StoreError when they are ahead of this version."""
+        with self.errors():
+            with self.reader.connect() as connection:
+                version = _version(connection)
+            if version == REVISIONS[-1]:
+                return
+            if version is not None and version not in REVISIONS:
+                raise StoreError(
+                    f"the store was written by a newer version of ematix (revision {version}, known: {REVISIONS[-1]})",
+                    where=self.where,
+                    hint="Upgrade ematix here, or set EMATIX_STORE to another store.",
+                )
+            _migrate(self.engine)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what the database raises into StoreError with a hint."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            # The driver's own words: SQLAlchemy's add the statement with its values.
+            cause = str(getattr(error, "orig", None) or error).strip()
+            hint = next(
+                (hint for sign, hint in _HINTS.items() if sign in cause), "Check EMATIX_STORE and the database."
+            )
+            raise StoreError(f"the store failed: {cause}", where=self.where, hint=hint) from error
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def _create_folder(self) -> None:
+        if not self.url.database:
+            raise StoreError("the store's URL names no file", where=self.where, hint=_URL_HINT)
+        folder = Path(self.url.database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the store's folder {folder} cannot be created: {error.strerror}",
+                where=self.where,
+                hint=_HINTS["unable to open"],
+            ) from error
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except ArgumentError:  # its text holds the URL, which may hold a password
+        raise StoreError("the store's URL cannot be read", hint=_URL_HINT) from None
+
+
+def _create_engine(url: sa.URL, **options: Any) -> sa.Engine:  # noqa: ANN401 - SQLAlchemy's own options
+    try:
+        return sa.create_engine(url, **options)
+    except NoSuchModuleError:
+        raise StoreError(f"{url.drivername} is no database that a store can be in", hint=_URL_HINT) from None
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"a store in {url.get_backend_name()} needs the package {error.name}, which is not installed",
+            hint=f"Run: pip install {error.name}",
+        ) from error
+
+
+def _configure_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - a DBAPI connection
+    # Transactions are begun below, not by the driver: https://docs.sqlalchemy.org/en/21/dialects/sqlite.html
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
+    # Readers do not wait for the writer. `synchronous` stays FULL: a run that was begun must survive a power cut,
+    # or the load that it committed to a target would be loaded again.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads first and then writes fails at once, without waiting, if another one wrote in between:
+    # https://www.sqlite.org/lang_transaction.html#deferred_immediate_and_exclusive_transactions
+    reads = connection.get_execution_options().get("reads")
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _version(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    table = sa.table(VERSION_TABLE, sa.column("version_num", sa.String))
+    return connection.execute(sa.select(table.c.version_num)).scalar_one_or_none()
+
+
+def _migrate(engine: sa.Engine) -> None:
+    """Apply the missing revisions in one transaction; a process that waited for another one's finds nothing to do."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    with engine.begin() as connection:
+        config.attributes |= {"connection": connection, "version_table": VERSION_TABLE}
+        command.upgrade(config, "head")

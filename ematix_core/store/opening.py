@@ -1,0 +1,32 @@
+"""Opens the store that a URL names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ematix_core.config.redact import Redactor
+    from ematix_core.store.protocol import RunStore
+
+
+def open_store(url: str, *, redactor: Redactor | None = None) -> RunStore:
+    """Open the store at `url`, creating or updating its tables as needed; `memory:` is one for tests.
+
+    References in the URL are resolved, and what the redactor knows is masked in every text that is written.
+    Raises StoreError, SecretError.
+    """
+    from ematix_core.config.redact import Redactor
+    from ematix_core.config.secrets import resolve
+    from ematix_core.store.database import Database
+    from ematix_core.store.sql_store import SqlRunStore
+
+    redactor = redactor or Redactor()
+    url = resolve(url, redactor=redactor)
+    redactor.learn_setting("url", url)
+    database = Database(url)
+    try:
+        database.upgrade()
+    except BaseException:
+        database.close()
+        raise
+    return SqlRunStore(database, redactor.mask)
