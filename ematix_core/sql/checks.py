@@ -60,8 +60,11 @@ def _repeated(check: Check, rows: TableName) -> exp.Expr:
     doubled = exp.select(*build.cols(check.columns)).from_(build.table(rows))
     doubled = doubled.group_by(*build.cols(check.columns))
     doubled = doubled.having(exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1)))
-    twice = exp.alias_(exp.paren(doubled), "d", table=True, quoted=True)
-    same = exp.select(exp.Literal.number(1)).from_(twice).where(build.same_keys(check.columns, "d", "t"))
+    same = (
+        exp.select(exp.Literal.number(1))
+        .from_(build.derived(doubled, "d"))
+        .where(build.same_keys(check.columns, "d", "t"))
+    )
     return build.exists(same)
 
 
