@@ -255,7 +255,7 @@ class Attempt:
         except EmatixError as error:
             if self._cancellation.reason is not None and error is not self._cancellation.reason:
                 raise self._cancellation.reason from error
-            raise error.at(f"target {plan.target.name}") from error.__cause__
+            raise error.at(f"table {plan.table}") from error.__cause__
 
     def _load_time(self, place: _Place) -> datetime:
         """Return the time of this load: now, but always after the last one, even if a clock was set back."""

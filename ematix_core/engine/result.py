@@ -48,6 +48,11 @@ class RunResult:
     attempts: int = 1
 
     @property
+    def quarantined(self) -> int:
+        """Rows and lines set aside, over all targets."""
+        return sum(target.quarantined for target in self.targets)
+
+    @property
     def rows_per_second(self) -> float:
         """Rows read a second, over the whole run."""
         return self.rows_read / self.seconds if self.seconds else 0.0
@@ -57,13 +62,14 @@ class RunResult:
         counts = {name: getattr(self, name) for name in COUNTS}
         return {
             "run_id": self.run_id, "job": self.job, "status": self.status, "rows_read": self.rows_read, **counts,
+            "quarantined": self.quarantined,
             "seconds": round(self.seconds, 3), "attempts": self.attempts,
             "targets": [vars(target) | {"warnings": list(target.warnings)} for target in self.targets],
         }  # fmt: skip
 
     def __str__(self) -> str:
         """Return one line: `customers: succeeded, 1,000 rows read, 10 inserted, 990 unchanged in 0.21 s`."""
-        counts = ", ".join(f"{getattr(self, n):,} {n}" for n in COUNTS if getattr(self, n))
+        counts = ", ".join(f"{getattr(self, n):,} {n}" for n in (*COUNTS, "quarantined") if getattr(self, n))
         return (
             f"{self.job}: {self.status}, {self.rows_read:,} rows read"
             f"{', ' + counts if counts else ''} in {self.seconds:.2f} s"

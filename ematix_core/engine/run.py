@@ -102,6 +102,7 @@ class _Runner:
             self._finish(Status.FAILED, error=str(error.at(f"job {self._job.name}")))
             raise
         except Exception as error:
+            _log.exception("unexpected: the traceback tells more")
             unexpected = RunError(f"{type(error).__name__}: {error}", where=f"job {self._job.name}")
             self._finish(Status.FAILED, error=str(unexpected))
             raise unexpected from error
