@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ematix_core.cli import failure
+from ematix_core.cli.exit_codes import FAILED
 from ematix_core.cli.list import connection_data, connection_rows
 from ematix_core.cli.loading import known_connections
 from ematix_core.cli.options import ListByDefault, project_options
 from ematix_core.cli.output import print_json, print_table, styled_status
-from ematix_core.errors import EmatixError
+from ematix_core.errors import ConnectError, EmatixError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +67,7 @@ def check(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) ->
             if one.error:
                 click.echo(failure.text(one.error.at(f"connection {one.name}")), err=True)
     if any(one.error for one in checks):
-        click.get_current_context().exit(failure.FAILED)
+        click.get_current_context().exit(FAILED)
 
 
 @dataclass(frozen=True)
@@ -110,4 +111,6 @@ def _check(found: FoundConnection) -> Check:
         answer, error = check_connection(connection), None
     except EmatixError as caught:
         answer, error = "", caught
+    except Exception as caught:  # noqa: BLE001 - a backend's fault must not hide what the other connections answer
+        answer, error = "", ConnectError(f"unexpected {type(caught).__name__}: {caught}")
     return Check(connection.name, connection.kind, time.monotonic() - begun, answer, error)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ematix_core.cli import failure
+from ematix_core.cli.exit_codes import FAILED
 from ematix_core.cli.loading import tally
 from ematix_core.cli.options import project_options
 from ematix_core.cli.output import local_time, print_json, print_table, styled_status
@@ -55,7 +55,7 @@ def doctor(modules: tuple[str, ...], *, as_json: bool) -> None:
             if one.hint:
                 click.echo(f"{one.subject}: {one.hint}")
     if any(one.status == "failed" for one in findings):
-        click.get_current_context().exit(failure.FAILED)
+        click.get_current_context().exit(FAILED)
 
 
 def examine(modules: Sequence[str]) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from ematix_core.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 from ematix_core.cli.options import DEBUG, JSON
 from ematix_core.errors import (
     CancelledError,
@@ -24,9 +25,6 @@ from ematix_core.errors import (
     excerpt,
 )
 from ematix_core.model.connection import mask
-
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes, as `flow --help` documents them."""
 
 _WRONG_DECLARATION = (ConfigError, DeclarationError, MissingDriverError, ProjectError, UnsupportedError)
 _OURS = str(Path(__file__).parents[1])

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ematix_core.cli.failure import INTERRUPTED
+from ematix_core.cli.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SAME_PRESS = 0.5
+"""Seconds within which a second signal is the first one's echo: `timeout` and others signal process and group."""
 _FAREWELL = b"\nleft at once: the databases roll back what was not committed\n"
 
 
@@ -28,14 +31,17 @@ def cancel_on_signal(announce: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    pressed = False
+    pressed: float | None = None
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         nonlocal pressed
-        if pressed:
+        now = time.monotonic()
+        if pressed is not None:
+            if now - pressed < SAME_PRESS:
+                return
             os.write(2, _FAREWELL)
             os._exit(INTERRUPTED)
-        pressed = True
+        pressed = now
         announce()
         raise KeyboardInterrupt
 

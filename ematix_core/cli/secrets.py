@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ematix_core.cli import failure
+from ematix_core.cli.exit_codes import FAILED
 from ematix_core.cli.loading import known_connections
 from ematix_core.cli.options import project_options
 from ematix_core.cli.output import print_json, print_table, styled_status
@@ -41,7 +41,7 @@ def test(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) -> 
         rows = [(r.connection, r.setting, r.reference, styled_status(r.status), r.detail) for r in results]
         print_table(("connection", "setting", "reference", "status", "detail"), rows)
     if any(one.status == "failed" for one in results):
-        click.get_current_context().exit(failure.FAILED)
+        click.get_current_context().exit(FAILED)
 
 
 @dataclass(frozen=True)

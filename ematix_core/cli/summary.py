@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ematix_core.cli import failure
+from ematix_core.cli.exit_codes import FAILED, INTERRUPTED, OK
 from ematix_core.cli.output import print_table, styled_status
 from ematix_core.engine.result import COUNTS
 from ematix_core.model.connection import mask
@@ -24,7 +25,7 @@ HEADERS = ("job", "status", "mode", "rows read", *COUNTS, "seconds", "rows/s")
 
 def exit_code(result: WorkflowResult) -> int:
     """Return 0 when every job succeeded, 130 when the run was cancelled, else 1."""
-    return {"succeeded": failure.OK, "cancelled": failure.INTERRUPTED}.get(result.status, failure.FAILED)
+    return {"succeeded": OK, "cancelled": INTERRUPTED}.get(result.status, FAILED)
 
 
 def print_summary(result: WorkflowResult) -> None:

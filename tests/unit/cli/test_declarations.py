@@ -115,6 +115,16 @@ def test_check_says_what_answers_and_fails_when_one_does_not(flow: Flow, monkeyp
     assert [one["status"] for one in document["connections"]] == ["failed", "ok"]
 
 
+def test_fault_of_one_backend_does_not_hide_the_others(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(connection: Connection) -> str:
+        return str(1 / 0) if connection.name == "lake" else "memory"
+
+    monkeypatch.setattr(engine, "check_connection", check)
+    result = flow("connections", "check")
+    assert result.stdout.splitlines()[2].split()[:3] == ["shop", "memory", "ok"]
+    assert result.stderr == "error: unexpected ZeroDivisionError: division by zero (connection lake)\n"
+
+
 def test_secrets_are_resolved_and_never_shown(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKE_PASSWORD", "hunter2")
     result = flow("secrets", "test")

@@ -13,7 +13,7 @@ import pytest
 from ematix_core.cli.interrupt import cancel_on_signal
 
 TWICE = """
-import os, signal
+import os, signal, time
 from ematix_core.cli.interrupt import cancel_on_signal
 
 with cancel_on_signal(lambda: os.write(1, b"rolling back")):
@@ -21,7 +21,10 @@ with cancel_on_signal(lambda: os.write(1, b"rolling back")):
         os.kill(os.getpid(), signal.SIGINT)
     except KeyboardInterrupt:
         os.kill(os.getpid(), signal.SIGTERM)
-        os.write(1, b" still here")
+        os.write(1, b", the echo is ignored")
+        time.sleep(0.6)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.write(1, b", still here")
 """
 
 
@@ -37,7 +40,7 @@ def test_first_signal_cancels(number: signal.Signals) -> None:
 
 def test_second_signal_leaves_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, check=False, timeout=30)
-    assert (done.returncode, done.stdout) == (130, "rolling back")
+    assert (done.returncode, done.stdout) == (130, "rolling back, the echo is ignored")
     assert "left at once" in done.stderr
 
 
