@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from ematix_core.engine.load import Load, LoadTask, repeated
 from ematix_core.engine.planning import Situation, TargetPlan, explain_insert, plan_target, scope
 from ematix_core.engine.queueing import exclusive
 from ematix_core.engine.result import JobPlan
+from ematix_core.engine.spool import spooled
 from ematix_core.engine.stream import Broadcast, watched
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, lowest
 from ematix_core.errors import EmatixError
@@ -196,14 +198,23 @@ class Attempt:
         )  # fmt: skip
 
     def _fan_out(self, pending: list[_Place]) -> dict[int, TargetResult]:
-        """Read once and load every pending target in its own thread and transaction."""
+        """Read once and load every pending target in its own thread and transaction.
+
+        A system that admits one writer takes its targets one after the other: the later ones' rows wait on disk.
+        """
         broadcast = Broadcast(self._reader(), len(pending))
+        taken = {self._connections[place.number]: threading.Lock() for place in pending}
 
         def work(place: _Place, index: int, rows: pa.RecordBatchReader) -> TargetResult:
-            try:
+            lock = taken[self._connections[place.number]]
+            with ExitStack() as stack:
+                stack.callback(broadcast.leave, index)
+                if place.backend.dialect.one_writer and not lock.acquire(blocking=False):
+                    rows = stack.enter_context(spooled(rows))
+                    lock.acquire()
+                if place.backend.dialect.one_writer:
+                    stack.callback(lock.release)
                 return self._write(place, rows)
-            finally:
-                broadcast.leave(index)
 
         with ThreadPoolExecutor(len(pending), thread_name_prefix=self._job.name) as pool:
             futures = [

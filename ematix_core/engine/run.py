@@ -69,19 +69,33 @@ def run_job(
         if store is None:
             store = stack.enter_context(open_store(settings.store, redactor=env.redactor))
         run = store.begin(job.name, workflow_run_id=workflow_run_id, trigger=trigger)
-        stack.enter_context(recording(store, run.run_id, logging.getLogger()))
+        recorder = stack.enter_context(recording(store, run.run_id, logging.getLogger()))
         stack.enter_context(beating(store, run.run_id))
-        return _Runner(env, job, store, run, cancellation or Cancellation()).run()
+        # A logger of the run's own: its log has these lines whatever level the user's logging is set to, and the
+        # user's handlers are not filled with them.
+        journal = logging.Logger(__name__, logging.INFO)  # noqa: LOG001 - see above
+        journal.addHandler(recorder)
+        return _Runner(env, job, store, run, journal=journal, cancellation=cancellation or Cancellation()).run()
 
 
 class _Runner:
     """One run: attempts until one succeeds or none is left, then the record is closed."""
 
-    def __init__(self, env: Environment, job: Job, store: RunStore, run: Run, cancellation: Cancellation) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        job: Job,
+        store: RunStore,
+        run: Run,
+        *,
+        journal: logging.Logger,
+        cancellation: Cancellation,
+    ) -> None:
         self._env = env
         self._job = job
         self._store = store
         self._run = run
+        self._journal = journal
         self._cancellation = cancellation
         self._attempt = run.attempts
         self._started = time.monotonic()
@@ -89,7 +103,7 @@ class _Runner:
 
     def run(self) -> RunResult:
         if self._attempt > 1:
-            _log.warning("run %s was killed half-way: taken up again under its load id", self._run.run_id)
+            self._journal.warning("this run was killed half-way: it is taken up again under its load id")
         try:
             results = self._attempts()
         except KeyboardInterrupt:
@@ -102,7 +116,7 @@ class _Runner:
             self._finish(Status.FAILED, error=str(error.at(f"job {self._job.name}")))
             raise
         except Exception as error:
-            _log.exception("unexpected: the traceback tells more")
+            self._journal.exception("unexpected: the traceback tells more")
             unexpected = RunError(f"{type(error).__name__}: {error}", where=f"job {self._job.name}")
             self._finish(Status.FAILED, error=str(unexpected))
             raise unexpected from error
@@ -123,7 +137,7 @@ class _Runner:
             self._store.attempt_failed(self._run.run_id, str(error))
             self._attempt += 1
             self._env.progress.failed(self._job.name, error, retry_in=state.upcoming_sleep)
-            _log.warning("attempt %s failed: %s", self._attempt - 1, error)
+            self._journal.warning("attempt %s failed: %s", self._attempt - 1, error)
 
         retrying = Retrying(
             stop=stop_after_attempt(policy.retries + 1), wait=pause, before_sleep=failed, reraise=True,
@@ -137,7 +151,7 @@ class _Runner:
         button = Cancellation()
         self._cancellation.on_cancel(lambda: button.cancel(self._cancellation.reason))
         env.progress.started(job.name, self._attempt)
-        _log.info("attempt %s of job %s starts", self._attempt, job.name)
+        self._journal.info("attempt %s of job %s starts", self._attempt, job.name)
         context = RunContext(run_id=self._run.load_id, job=job.name, attempt=self._attempt)
         button.limit(job.timeout)
         try:
@@ -159,7 +173,7 @@ class _Runner:
             run_id=self._run.run_id, job=self._job.name, status="succeeded", rows_read=rows_read, seconds=seconds,
             plan=self._plan, targets=tuple(results), attempts=self._attempt, **counts,
         )  # fmt: skip
-        _log.info("%s", outcome)
+        self._journal.info("%s", outcome)
         self._finish(Status.SUCCEEDED, counts={"rows_read": rows_read, **counts}, targets=results)
         self._env.progress.finished(self._job.name, outcome)
         return outcome
@@ -169,7 +183,7 @@ class _Runner:
         error: str = "",
     ) -> None:  # fmt: skip
         if error:
-            _log.error("%s", error)
+            self._journal.error("%s", error)
         plain: list[dict[str, Any]] = [vars(target) | {"warnings": list(target.warnings)} for target in targets]
         self._store.finish(
             self._run.run_id, status, seconds=time.monotonic() - self._started, counts=counts, targets=plain,
