@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING
 
 from ematix_core.backends.objects.dialect import DIALECT
 
+# Here and not inside the functions: loading the submodule `source` sets the attribute `source` of this package, which
+# would so replace the function below. None of the two loads a driver.
+from ematix_core.backends.objects.source import ObjectSource
+from ematix_core.backends.objects.target import ObjectTarget
+
 if TYPE_CHECKING:
     from ematix_core.backends.protocols import Source, Target
     from ematix_core.model.connection import Connection
@@ -20,13 +25,9 @@ __all__ = ["DIALECT", "source", "target"]
 
 def source(connection: Connection) -> Source:
     """Return what reads from the connection."""
-    from ematix_core.backends.objects.source import ObjectSource
-
     return ObjectSource(connection)
 
 
 def target(connection: Connection) -> Target:
     """Return what writes to the connection."""
-    from ematix_core.backends.objects.target import ObjectTarget
-
     return ObjectTarget(connection)
