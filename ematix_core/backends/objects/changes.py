@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -75,7 +75,7 @@ class TableChanges:
         return columns_from(schema)
 
     @staticmethod
-    def _merged(before: pa.Schema, columns: Sequence[Column]) -> list[pa.Field]:
+    def _merged(before: pa.Schema, columns: Sequence[Column]) -> list[pa.Field[Any]]:
         incoming = {column.name: column for column in columns}
         fields = []
         for own, field_ in zip(columns_from(before), before, strict=True):

@@ -1,26 +1,30 @@
-"""Writing data files: DuckDB's COPY for Parquet, CSV and JSON lines, Arrow's writer for ORC. New names, never seen
-before a manifest lists them; a new file begins at the target size."""
+"""Writing data files: DuckDB's COPY for Parquet, CSV and JSON lines, Arrow's writer for ORC.
+
+Names are new and nobody sees them before a manifest lists them; a new file begins at the target size.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import pyarrow as pa
+
+from ematix_core.backends.duck_arrow import plain_batches, plain_schema
 from ematix_core.backends.duck_connection import BATCH_ROWS, quote, relation
-from ematix_core.backends.objects.booleans import plain_batch, plain_schema
 from ematix_core.backends.objects.csv_files import literal
 from ematix_core.backends.objects.files import told
 from ematix_core.backends.objects.manifest import DataFile
 from ematix_core.backends.objects.settings import COMPRESSION_ENDING
-from ematix_core.errors import UnsupportedError
 from ematix_core.failpoint import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from duckdb import DuckDBPyConnection
+    from pyarrow.orc import ORCWriter
 
     from ematix_core.backends.objects.files import LocalFiles
     from ematix_core.backends.objects.settings import Settings
@@ -28,51 +32,54 @@ if TYPE_CHECKING:
 _ORC_ROWS = 1_000_000
 
 
-def copy(
-    connection: DuckDBPyConnection,
-    query: str,
-    parameters: Mapping[str, Any],
-    folder: str,
-    store: LocalFiles,
-    settings: Settings,
-) -> tuple[int, list[DataFile]]:
-    """Write the rows of a query into new files below `folder` and return their number and the files.
+@dataclass(frozen=True)
+class Output:
+    """Where new files go: a folder of a store, and the settings they are written by."""
 
-    `query` has `$name` parameters. Memory is bounded: row groups are written as they fill.
+    store: LocalFiles
+    folder: str
+    settings: Settings
+
+    @property
+    def place(self) -> str:
+        """The folder as a writer opens it."""
+        return self.store.location(self.folder)
+
+    def file(self, name: str, rows: int | None) -> DataFile:
+        """Return the entry of a written file by its full name."""
+        return DataFile(Path(name).relative_to(self.place).as_posix(), rows, Path(name).stat().st_size)
+
+
+def copy(
+    connection: DuckDBPyConnection, query: str, parameters: Mapping[str, Any], output: Output
+) -> tuple[int, list[DataFile]]:
+    """Write the rows of a query into new files and return their number and the files.
+
+    `query` has `$name` parameters. Memory is bounded: row groups are written as they fill. The files are on disk
+    when this returns.
     """
-    store.make_folder(folder)
+    output.store.make_folder(output.folder)
     failpoint("objects.file.before")
-    if settings.format == "orc":
-        rows, files = _copy_orc(connection, query, parameters, folder, store, settings)
+    if output.settings.format == "orc":
+        files = _copy_orc(relation(connection, query, parameters).to_arrow_reader(BATCH_ROWS), output)
+        rows = sum(file.rows or 0 for file in files)
     else:
-        rows, files = _copy_by_duckdb(connection, query, parameters, folder, store, settings)
-    store.sync(f"{folder}/{file.path}" for file in files)
+        rows, files = _copy_by_duckdb(connection, query, parameters, output)
+    output.store.sync(f"{output.folder}/{file.path}" for file in files)
     failpoint("objects.file.after")
     return rows, files
 
 
 def _copy_by_duckdb(
-    connection: DuckDBPyConnection,
-    query: str,
-    parameters: Mapping[str, Any],
-    folder: str,
-    store: LocalFiles,
-    settings: Settings,
+    connection: DuckDBPyConnection, query: str, parameters: Mapping[str, Any], output: Output
 ) -> tuple[int, list[DataFile]]:
-    place = store.location(folder)
-    result = connection.execute(
-        f"COPY ({query}\n) TO {literal(place)} ({', '.join(_copy_options(settings))})", dict(parameters) or None
-    ).fetchall()
-    if settings.format == "parquet":
-        paths = [(name, int(count)) for name, count, *_ in result]
-        files = [DataFile(_below(name, place), count, Path(name).stat().st_size) for name, count in paths]
-        return sum(count for _, count in paths), files
+    statement = f"COPY ({query}\n) TO {literal(output.place)} ({', '.join(_copy_options(output.settings))})"
+    result = connection.execute(statement, dict(parameters) or None).fetchall()
+    if output.settings.format == "parquet":
+        files = [output.file(name, int(count)) for name, count, *_ in result]
+        return sum(int(count) for _, count, *_ in result), files
     count, names = result[0]
-    return int(count), [DataFile(_below(name, place), None, Path(name).stat().st_size) for name in names]
-
-
-def _below(name: str, place: str) -> str:
-    return Path(name).relative_to(place).as_posix()
+    return int(count), [output.file(name, None) for name in names]
 
 
 def _copy_options(settings: Settings) -> list[str]:
@@ -104,43 +111,28 @@ def _parquet_compression(name: str) -> str:
     return {"": "snappy", "none": "uncompressed", "lz4": "lz4_raw"}.get(name, name)
 
 
-def _copy_orc(
-    connection: DuckDBPyConnection,
-    query: str,
-    parameters: Mapping[str, Any],
-    folder: str,
-    store: LocalFiles,
-    settings: Settings,
-) -> tuple[int, list[DataFile]]:
-    from pyarrow import orc
-
-    if settings.partition_by:
-        raise UnsupportedError("partition_by does not hold for ORC", hint='Use format="parquet".')
-    reader = relation(connection, query, parameters).to_arrow_reader(BATCH_ROWS)
+def _copy_orc(reader: pa.RecordBatchReader, output: Output) -> list[DataFile]:
+    """Write the batches into ORC files of about the same number of rows; one file without rows when there is none."""
     schema = plain_schema(reader.schema)
-    compression = {"": "zstd", "none": "uncompressed"}.get(settings.compression, settings.compression)
-    most = settings.target_file_rows or _ORC_ROWS
+    most = output.settings.target_file_rows or _ORC_ROWS
+    tables = (pa.Table.from_batches([batch]) for batch in plain_batches(reader, schema))
     files: list[DataFile] = []
-    writer, rows, name = None, 0, ""
-    with told(f"write below {folder}"):
-        while True:
-            batch = next(reader, None)
-            if writer is not None and (batch is None or rows >= most):
-                writer.close()
-                files.append(DataFile(name, rows, Path(store.location(f"{folder}/{name}")).stat().st_size))
-                writer, rows = None, 0
-            if batch is None and files:
-                return sum(file.rows or 0 for file in files), files
-            if writer is None:
-                name = f"part-{uuid4()}.orc"
-                writer = orc.ORCWriter(store.location(f"{folder}/{name}"), compression=compression)
-            table = schema.empty_table() if batch is None else plain_table(plain_batch(batch, schema))
-            writer.write(table)
-            rows += table.num_rows
+    table: pa.Table | None = next(tables, schema.empty_table())
+    with told(f"write below {output.folder}"):
+        while table is not None:
+            name, rows = f"{output.place}/part-{uuid4()}.orc", 0
+            with orc_writer(name, output.settings.compression) as writer:
+                while table is not None and (rows == 0 or rows + table.num_rows <= most):
+                    writer.write(table)
+                    rows += table.num_rows
+                    table = next(tables, None)
+            files.append(output.file(name, rows))
+    return files
 
 
-def plain_table(batch: Any) -> Any:  # noqa: ANN401 - a record batch and its table
-    """Return a batch as a table."""
-    import pyarrow as pa
+def orc_writer(path: str, compression: str) -> ORCWriter:
+    """Open an ORC file for writing."""
+    from pyarrow.orc import ORCWriter
 
-    return pa.Table.from_batches([batch])
+    name: Any = {"": "zstd", "none": "uncompressed"}.get(compression, compression).upper()
+    return ORCWriter(path, compression=name)

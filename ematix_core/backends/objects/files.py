@@ -31,12 +31,16 @@ _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV}
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A data file: `path` below the connection, `location` as a reader opens it, size, modification time in ns."""
+    """A data file: `path` below the connection, `location` as a reader opens it, size, modification time in ns.
+
+    `unpacked`: what is at `location` is plain, though `path` ends like a compressed file.
+    """
 
     path: str
     location: str
     size: int
     modified: int
+    unpacked: bool = False
 
 
 class LocalFiles:
@@ -94,7 +98,7 @@ class LocalFiles:
     def names(self, folder: str) -> list[str]:
         """Return the names of all entries of a folder, hidden ones too; none when it is missing."""
         try:
-            return sorted(os.listdir(self.root / folder))
+            return sorted(entry.name for entry in (self.root / folder).iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return []
 

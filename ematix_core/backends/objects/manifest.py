@@ -29,6 +29,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -125,7 +126,7 @@ class Manifest:
                 committed_at=datetime.fromisoformat(data["committed_at"]),
                 format=data["format"],
                 format_settings=data["format_settings"],
-                schema=pa.ipc.read_schema(pa.BufferReader(base64.b64decode(data["arrow_schema"]))),
+                schema=pa.ipc.read_schema(pa.py_buffer(base64.b64decode(data["arrow_schema"]))),
                 partition_by=tuple(data["partition_by"]),
                 uniform=data["uniform"],
                 rows=data["rows"],
@@ -203,7 +204,7 @@ class History:
         manifests = {version: self._read(version) for version in versions}
         gone = [
             old
-            for old, new in zip(versions, versions[1:], strict=False)
+            for old, new in pairwise(versions)
             if (now - manifests[new].committed_at).total_seconds() > grace_seconds
         ]
         if not gone:

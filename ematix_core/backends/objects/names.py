@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck_connection import quote, translated
@@ -19,13 +20,19 @@ def table_names(connection: DuckDBPyConnection, sql: str) -> tuple[TableReferenc
     """Return the tables that a query reads, in order of appearance. Raises SqlError for text that does not parse.
 
     DuckDB's own parser is asked (`json_serialize_sql`), so that a name means here what it means when the query runs.
-    What it does not serialize (PIVOT) goes through `get_table_names`, which binds and so takes no parameters.
+    What it does not serialize goes through `get_table_names`, which binds and so takes no parameters.
     """
     tree = json.loads(connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()[0][0])
     if tree.get("error"):
         if tree.get("error_type") == "parser":
             position = int(tree["position"]) if str(tree.get("position", "")).isdigit() else None
             raise SqlError(str(tree["error_message"]), statement=sql, position=position)
+        if re.match(r"\s*PIVOT\b", sql, re.IGNORECASE):
+            raise SqlError(
+                "DuckDB runs PIVOT without IN as several statements, which a job's query cannot be",
+                statement=sql,
+                hint="Name the values: FROM (PIVOT ... ON column IN ('a', 'b') USING ...).",
+            )
         return _by_binder(connection, sql)
     if len(tree["statements"]) != 1:
         raise SqlError("a job's query is one statement", statement=sql)

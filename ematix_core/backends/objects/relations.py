@@ -1,14 +1,15 @@
 """Files as a DuckDB query: one SELECT over the right reader for each format, columns joined by name."""
 
+# ruff: noqa: S608 - statements are built from quoted names and literals
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -58,7 +59,7 @@ class Relations:
             if file_column:
                 extra, kept = f"{extra}, filename={literal(_LOCATION)}", [*kept, _LOCATION]
             for part in self._selects(form, files, (extra, kept), manifest):
-                parts.append(_with_file_column(part, prefix, shown) if file_column else part)
+                parts += [_with_file_column(part, prefix, shown) if file_column else part]
         if not parts:
             return self._empty(listing, file_column=file_column)
         joined = parts[0] if len(parts) == 1 else " UNION ALL BY NAME ".join(f"({part})" for part in parts)
@@ -118,9 +119,10 @@ class Relations:
         import pyarrow.dataset as ds
 
         try:
-            every = [ds.dataset(file.location, format="orc").schema for file in files]
+            form: Any = ds.OrcFileFormat()
+            every = [ds.dataset(file.location, format=form).schema for file in files]
             schema = pa.unify_schemas(every, promote_options="permissive")
-            dataset = ds.dataset([file.location for file in files], schema=schema, format="orc")
+            dataset = ds.dataset([file.location for file in files], schema=schema, format=form)
         except (OSError, pa.ArrowException) as error:
             raise SourceError(f"cannot read {files[0].path} as ORC: {error}") from error
         self._objects += 1
@@ -188,11 +190,10 @@ def _with_file_column(query: str, prefix: str, shown: str) -> str:
 
 def _split(file: StoredFile) -> tuple[str, str]:
     """Return what of location and path differs, up to their common end: `location[len(prefix):]` goes after `shown`."""
-    end = os.path.commonprefix([file.location[::-1], file.path[::-1]])[::-1]
-    common = file.path if end == file.path else end[end.find("/") + 1 :] if "/" in end else ""
-    if not common:
-        return file.location, file.path
-    return file.location[: -len(common)], file.path[: -len(common)]
+    pairs = zip(reversed(file.location.split("/")), reversed(file.path.split("/")), strict=False)
+    same = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    common = len("/".join(same))
+    return file.location[: len(file.location) - common], file.path[: len(file.path) - common]
 
 
 def _check_decimals(file: StoredFile) -> None:

@@ -1,5 +1,6 @@
 """One transaction on the tables of a folder: staging in an in-process DuckDB, new files, one manifest at the end."""
 
+# ruff: noqa: S608 - statements are built from quoted names and literals
 from __future__ import annotations
 
 import contextlib
@@ -8,11 +9,12 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from ematix_core.backends.duck_arrow import plain_schema, plain_table
 from ematix_core.backends.duck_connection import columns_from, open_duck, quote, relation, translated
+from ematix_core.backends.duck_session import values as bound_values
 from ematix_core.backends.feed import Feed
-from ematix_core.backends.objects.booleans import plain_schema
 from ematix_core.backends.objects.changes import TableChanges
-from ematix_core.backends.objects.copying import copy
+from ematix_core.backends.objects.copying import Output, copy
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.files import below
 from ematix_core.backends.objects.listing import table_listing
@@ -122,7 +124,7 @@ class ObjectSession:
         return removed
 
     def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
-        """Run a statement on the session's own DuckDB: staging tables and views. The target's tables change by files."""
+        """Run a statement on the session's own DuckDB: temporary tables and views only."""
         if not _TEMPORARY.match(statement):
             changed = _CHANGES.match(statement)
             if changed is None or not self._is_temporary(_parsed(changed[1])):
@@ -138,8 +140,7 @@ class ObjectSession:
         """Run a query over staging tables and the target's tables as this session sees them."""
         sql, values = self._bound(statement, parameters)
         with translated(sql):
-            table = relation(self.duck, sql, values).to_arrow_table()
-        return table.cast(plain_schema(table.schema))
+            return plain_table(relation(self.duck, sql, values).to_arrow_table())
 
     def last_load(self, scope: str) -> LoadRecord | None:
         """Return the scope's latest load."""
@@ -259,7 +260,7 @@ class ObjectSession:
     def _copied(self, table: TableName, sql: str, values: Mapping[str, Any]) -> int:
         changes = self._changes(table)
         with translated(sql):
-            rows, files = copy(self.duck, sql, values, changes.history.data, self.store, self.settings)
+            rows, files = copy(self.duck, sql, values, Output(self.store, changes.history.data, self.settings))
         unwanted = changes.add(rows, files)
         self.store.remove(f"{changes.history.data}/{file.path}" for file in unwanted)
         self._refresh(table)
@@ -272,14 +273,14 @@ class ObjectSession:
 
     def _bound(self, sql: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return the text as DuckDB takes it, with views for the tables that it reads."""
-        text, values = bind(sql, parameters, "named_dollar")
+        text, found = bind(sql, parameters, "named_dollar")
         with contextlib.suppress(EmatixError):  # no query, or a faulty one: running it says so
             for schema, name in table_names(self.duck, text):
                 path = table_path(TableName(schema, name))
                 known = path in self._tables or (path and History(self.store, path).newest() is not None)
                 if known and not self._exists(schema, name):
                     self._refresh(TableName(schema, name))
-        return text, dict(values)
+        return text, bound_values(dict(found))
 
     def _exists(self, schema: str, name: str) -> bool:
         query = "SELECT count(*) FROM duckdb_views() WHERE view_name = ? AND (schema_name = ? OR temporary)"
@@ -324,4 +325,3 @@ def _name(table: TableName) -> str:
 def _parsed(text: str) -> TableName:
     parts = [part.strip('"').replace('""', '"') for part in re.findall(r'"(?:[^"]|"")*"|\w+', text)]
     return TableName(parts[-2] if len(parts) > 1 else "", parts[-1])
-

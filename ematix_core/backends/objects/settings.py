@@ -113,6 +113,8 @@ def settings_of(connection: Connection) -> Settings:
         )
     if values.get("target_file_rows") and form not in {"parquet", "orc"}:
         raise ConfigError(f"target_file_rows does not hold for {form}", where=where, hint="Set target_file_size.")
+    if values.get("partition_by") and form == "orc":
+        raise ConfigError("partition_by does not hold for orc", where=where, hint='Set format="parquet".')
     duckdb = {name: values.pop(name) for name in _DUCKDB if name in values}
     return Settings(root=root, format=form, duckdb=duckdb, **values)
 

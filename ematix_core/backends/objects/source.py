@@ -1,5 +1,6 @@
 """Reading: a job's SQL on DuckDB, where a name in FROM is a path, glob, folder or table below the connection."""
 
+# ruff: noqa: S608 - statements are built from quoted names and literals
 from __future__ import annotations
 
 import contextlib
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ematix_core.backends.duck_arrow import plain_batches, plain_schema
 from ematix_core.backends.duck_connection import BATCH_ROWS, driver, open_duck, quote, relation, translate
-from ematix_core.backends.objects.booleans import plain_batch, plain_schema
+from ematix_core.backends.duck_session import values
 from ematix_core.backends.objects.csv_files import BadRow, CsvGroup, rejects
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.files import LocalFiles
@@ -29,15 +31,13 @@ if TYPE_CHECKING:
 
     from ematix_core.model.connection import Connection
 
-REJECTED_SCHEMA = pa.schema(
-    [
-        ("file", pa.string()),
-        ("line", pa.int64()),
-        ("column", pa.string()),
-        ("error", pa.string()),
-        ("text", pa.string()),
-    ]
-)
+_REJECTED: list[pa.Field[Any]] = [
+    pa.field("file", pa.string()),
+    pa.field("line", pa.int64()),
+    pa.field("column", pa.string()),
+    pa.field("error", pa.string()),
+    pa.field("text", pa.string()),
+]
 _LOCAL_TARGETS = frozenset({"duckdb", "memory", "objects"})
 _TABLE_VIEW = "_ematix_source"
 _DATA_ERRORS = ("ConversionException", "InvalidInputException", "OutOfRangeException", "SerializationException")
@@ -78,7 +78,7 @@ class ObjectSource:
                     batch = reader.read_next_batch()
                 except StopIteration:
                     return
-            yield plain_batch(batch, schema)
+            yield from plain_batches([batch], schema)
 
     def local_query(self, query: Query, target: Connection) -> LocalQuery | None:
         """Return the query with the views that make it run in another DuckDB session; see `explain` for its errors."""
@@ -132,7 +132,7 @@ class ObjectSource:
         if first is not None:
             bad += rejects(self._opened(), locations, first.dialect)
         rows = sorted(dict.fromkeys(bad), key=lambda row: (row.file, row.line))
-        return pa.Table.from_pylist([vars(row) for row in rows], schema=REJECTED_SCHEMA)
+        return pa.Table.from_pylist([vars(row) for row in rows], schema=pa.schema(_REJECTED))
 
     def exclusive(self) -> Path | None:
         """Return None: files are read by any number of processes."""
@@ -174,7 +174,7 @@ class ObjectSource:
         if not query.sql:
             return f"SELECT * FROM {quote(*names[0])}", {}
         sql, parameters = bind(query.sql, query.parameters, "named_dollar")
-        return sql, dict(parameters)
+        return sql, values(dict(parameters))
 
     def _names(self, query: Query) -> tuple[TableReference, ...]:
         if not query.sql:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 import pyarrow as pa
 
@@ -15,6 +14,7 @@ from ematix_core.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SHOWN = 200
 """Characters of a bad line that an error message shows."""
@@ -26,10 +26,10 @@ def open_bytes(file: StoredFile) -> BinaryIO:
     """Open a file's plain content, decompressed by its ending. Damaged compression raises SourceError when read."""
     compression = format_of(file.path)[1]
     with told(f"open {file.path}"):
-        raw = pa.OSFile(file.location)
-    if not compression or not Path(file.location).name.endswith((".gz", ".zst", ".bz2")):
+        raw = pa.OSFile(file.location, "rb")
+    if not compression or file.unpacked:
         return cast("BinaryIO", raw)
-    return cast("BinaryIO", pa.CompressedInputStream(raw, compression))
+    return cast("BinaryIO", pa.CompressedInputStream(raw, cast("Any", compression)))
 
 
 def first_record(file: StoredFile, *, delimiter: str, quote: str, encoding: str) -> tuple[str, ...]:
@@ -40,9 +40,7 @@ def first_record(file: StoredFile, *, delimiter: str, quote: str, encoding: str)
     except OSError as error:
         raise SourceError(f"cannot read {file.path}: {error}") from error
     text = head.decode("utf-8-sig" if encoding in {"utf-8", "utf8"} else encoding, errors="replace")
-    quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quotechar=quote or None, quoting=quoting)
-    return tuple(next(rows, ()))
+    return tuple(next(_parsed(io.StringIO(text, newline=""), delimiter, quote), ()))
 
 
 def line_at(file: StoredFile, offset: int) -> int:
@@ -59,12 +57,17 @@ def records(file: StoredFile, *, delimiter: str, quote: str, encoding: str) -> I
     """Yield a CSV file's records with the number of the line that each begins on. For error reports only: slow."""
     with open_bytes(file) as stream:
         text = io.TextIOWrapper(cast("io.BufferedReader", stream), encoding=encoding, errors="replace", newline="")
-        quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-        rows = csv.reader(text, delimiter=delimiter, quotechar=quote or None, quoting=quoting)
+        rows = _parsed(text, delimiter, quote)
         line = 1
         for row in rows:
             yield line, row
             line = rows.line_num + 1
+
+
+def _parsed(text: TextIO, delimiter: str, quote: str) -> Any:  # noqa: ANN401 - csv's reader, whose class has no public name
+    if quote:
+        return csv.reader(text, delimiter=delimiter, quotechar=quote)
+    return csv.reader(text, delimiter=delimiter, quotechar=None, quoting=csv.QUOTE_NONE)
 
 
 def decompress(file: StoredFile, folder: Path) -> StoredFile:
@@ -72,10 +75,14 @@ def decompress(file: StoredFile, folder: Path) -> StoredFile:
     target = folder / file.path
     with told(f"unpack {file.path}"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with pa.OSFile(file.location) as raw, pa.CompressedInputStream(raw, "bz2") as source, target.open("wb") as out:
+        with (
+            pa.OSFile(file.location, "rb") as raw,
+            pa.CompressedInputStream(raw, "bz2") as source,
+            target.open("wb") as out,
+        ):
             while chunk := source.read(_CHUNK):
                 out.write(chunk)
-    return StoredFile(file.path, str(target), target.stat().st_size, file.modified)
+    return StoredFile(file.path, str(target), target.stat().st_size, file.modified, unpacked=True)
 
 
 def shortened(text: str) -> str:
