@@ -19,7 +19,7 @@ from ematix_core.engine.result import JobPlan
 from ematix_core.engine.spool import spooled
 from ematix_core.engine.stream import Broadcast, watched
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, lowest
-from ematix_core.errors import EmatixError
+from ematix_core.errors import BadRowError, DiskFullError, EmatixError, LockedError
 from ematix_core.model.table import TableDef
 from ematix_core.sql import incremental
 from ematix_core.types import from_arrow
@@ -266,7 +266,22 @@ class Attempt:
         except EmatixError as error:
             if self._cancellation.reason is not None and error is not self._cancellation.reason:
                 raise self._cancellation.reason from error
+            if plan.local is not None and not isinstance(error, LockedError | DiskFullError):
+                self._find_bad_row()
             raise error.at(f"table {plan.table}") from error.__cause__
+
+    def _find_bad_row(self) -> None:
+        """Read files on their own after the target's session failed on them: its error knows no file and line.
+
+        Raises BadRowError for a malformed line; returns when the files are fine, so that the fault is elsewhere.
+        """
+        if self._query is None or self._source.files(self._query) is None:
+            return
+        try:
+            for _ in self._source.read(self._query):
+                self._cancellation.check()
+        except BadRowError as error:
+            raise error from None
 
     def _load_time(self, place: _Place) -> datetime:
         """Return the time of this load: now, but always after the last one, even if a clock was set back."""
