@@ -54,6 +54,23 @@ def bind(sql: str, parameters: Mapping[str, Any], style: Style) -> tuple[str, di
     return text, [parameters[name] for name in order]
 
 
+def single(sql: str, style: Style) -> str:
+    """Return the text of its one statement, without a semicolon at the end.
+
+    Raises SqlError at the start of a second statement: drivers run it at once, or silently leave it out.
+    """
+    if ";" not in sql:
+        return sql
+    tokens = _tokens(sql, _GRAMMAR[style])
+    ends = [token for token in tokens if token.token_type is TokenType.SEMICOLON]
+    if not ends:
+        return sql
+    second = next((token for token in tokens if token.start > ends[0].end and token not in ends), None)
+    if second is not None:
+        raise SqlError("there is more than one statement", statement=sql, position=second.start)
+    return sql[: ends[0].start]
+
+
 def names(sql: str, style: Style = "named_dollar") -> tuple[str, ...]:
     """Return the names of the parameters that the text uses, each once, in order of first use."""
     return tuple(dict.fromkeys(name for _, name in _parameters(sql, _GRAMMAR[style])))
@@ -63,10 +80,7 @@ def _parameters(sql: str, grammar: str) -> Iterator[tuple[int, str]]:
     """Yield the offset of each parameter's colon, and its name."""
     if ":" not in sql:
         return
-    try:
-        tokens = sqlglot.tokenize(sql, read=grammar)
-    except TokenError as error:
-        raise SqlError("the text ends inside a string, a comment or a quoted name", statement=sql) from error
+    tokens = _tokens(sql, grammar)
     for i, token in enumerate(tokens[:-1]):
         word = tokens[i + 1]
         if token.token_type is TokenType.COLON and word.start == token.end + 1 and word.text.isidentifier():
@@ -84,3 +98,10 @@ def _divides(sql: str, tokens: Sequence[Token], i: int) -> bool:
     if touching or before.token_type in _OPERANDS:
         return True
     return before.token_type is TokenType.L_BRACKET and i > 1 and tokens[i - 2].token_type in _OPERANDS
+
+
+def _tokens(sql: str, grammar: str) -> list[Token]:
+    try:
+        return sqlglot.tokenize(sql, read=grammar)
+    except TokenError as error:
+        raise SqlError("the text ends inside a string, a comment or a quoted name", statement=sql) from error
