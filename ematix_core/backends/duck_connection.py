@@ -48,6 +48,7 @@ SETTINGS: Mapping[str, Any] = {
     "TimeZone": "UTC",  # an instant is kept and shown in UTC, whatever the zone of the machine
     "arrow_lossless_conversion": True,  # uuid and json come out as such, not as text
     "autoinstall_known_extensions": False,  # a query never downloads code
+    "enable_progress_bar": False,  # DuckDB draws on stdout after two seconds, whoever reads that
     "memory_limit": "1GB",  # beyond it DuckDB spills to temp_directory; its own default is 80% of the machine
     "python_enable_replacements": False,  # a name in FROM is a table, never a Python variable that happens to be near
 }

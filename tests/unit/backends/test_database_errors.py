@@ -15,12 +15,14 @@ from ematix_core.errors import (
     ConfigError,
     ConnectError,
     ConversionError,
+    DiskFullError,
     LockedError,
     MissingSourceError,
     SqlError,
     is_transient,
 )
 from ematix_core.model.connection import Connection, DuckDBConnection, SQLiteConnection, make_connection
+from ematix_core.model.table import TableName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,3 +183,11 @@ def test_a_dialect_is_readable_without_the_driver() -> None:
         "    else: raise SystemExit(kind)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_full_disk_is_said_so_and_rolls_back(tmp_path: Path) -> None:
+    shop = SQLiteConnection("shop", path=str(tmp_path / "x.db"), options={"max_page_count": 10})
+    with pytest.raises(DiskFullError, match=r"disk is full"):
+        execute(shop, "CREATE TABLE t (b BLOB)", "INSERT INTO t VALUES (zeroblob(1000000))")
+    with registry.target(shop).inspect() as session:
+        assert session.columns(TableName("", "t")) is None

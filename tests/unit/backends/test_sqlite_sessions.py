@@ -221,15 +221,7 @@ def test_values_are_bound_in_the_form_that_columns_keep(shop: SQLiteConnection) 
         "ok": (t.Boolean, "BOOLEAN", True), "id": (t.UUID, "UUID_TEXT", uuid.UUID(int=7)),
         "clock": (t.Time, "TIME_TEXT(6)", dt.time(1, 2, 3)),
     }  # fmt: skip
-    table = pa.table(
-        {
-            name: pa.array(
-                [value.bytes if name == "id" else value],
-                kind.to_arrow().storage_type if name == "id" else kind.to_arrow(),
-            )
-            for name, (kind, _, value) in columns.items()
-        }
-    )
+    table = pa.table({name: pa.array([value], kind.to_arrow()) for name, (kind, _, value) in columns.items()})
 
     def work(session: Session) -> None:
         definitions = ", ".join(f"{name} {declared}" for name, (_, declared, _) in columns.items())
