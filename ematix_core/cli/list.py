@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ematix_core.cli.loading import load
-from ematix_core.cli.options import project_options
+from ematix_core.cli.options import names_argument, project_options
 from ematix_core.cli.output import print_json, print_table
 from ematix_core.cli.select import GRAMMAR, select
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("list", epilog=GRAMMAR)
-@click.argument("names", nargs=-1, metavar="[PATH.py|MODULE] [NAME]...")
+@names_argument
 @project_options
 def list_(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) -> None:
     """List jobs, workflows and connections.

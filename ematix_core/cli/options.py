@@ -63,6 +63,22 @@ class ListByDefault(click.Group):
         return super().parse_args(ctx, args)
 
 
+def _complete(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the jobs and workflows of the settings' modules. A Tab is no place for error messages."""
+    from ematix_core.cli.loading import load
+    from ematix_core.errors import EmatixError
+
+    try:
+        project, _patterns = load([], [])
+    except EmatixError:
+        return []
+    return [name for name in (*project.jobs, *project.workflows) if name.startswith(incomplete)]
+
+
+names_argument = click.argument("names", nargs=-1, metavar="[PATH.py|MODULE] [NAME]...", shell_complete=_complete)
+"""Modules and jobs, as `loading.load` takes them."""
+
+
 def output_options(command: _Command) -> _Command:
     """Give a command `--json` and `--debug`."""
     return json_option(debug_option(command))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from ematix_core.cli.loading import load
-from ematix_core.cli.options import project_options
+from ematix_core.cli.options import names_argument, project_options
 from ematix_core.cli.output import print_json
 from ematix_core.cli.select import GRAMMAR, select_some
 
 
 @click.command("plan", epilog=GRAMMAR)
-@click.argument("names", nargs=-1, metavar="[PATH.py|MODULE] [NAME]...")
+@names_argument
 @project_options
 def plan(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) -> None:
     """Show what a run would do, and why, without doing it.

@@ -8,7 +8,7 @@ import click
 
 from ematix_core.cli.interrupt import cancel_on_signal
 from ematix_core.cli.loading import load
-from ematix_core.cli.options import DEBUG, project_options
+from ematix_core.cli.options import DEBUG, names_argument, project_options
 from ematix_core.cli.output import print_json
 from ematix_core.cli.select import GRAMMAR, select_some
 from ematix_core.cli.summary import complain, exit_code, print_summary
@@ -16,7 +16,7 @@ from ematix_core.cli.watch import watching
 
 
 @click.command("run", epilog=GRAMMAR)
-@click.argument("names", nargs=-1, metavar="[PATH.py|MODULE] [NAME]...")
+@names_argument
 @click.option(
     "-s", "--select", "selected", multiple=True, metavar="NAME", help="As NAME; never taken for a module. Repeatable."
 )

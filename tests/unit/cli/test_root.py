@@ -58,6 +58,30 @@ def test_completion_script_calls_back_into_flow(shell: str) -> None:
     assert f"_FLOW_COMPLETE={shell}_complete" in result.stdout
 
 
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("flow run c", ["customers"]),
+        ("flow plan ", ["customers", "orders", "revenue", "nightly"]),
+        ("flow ru", ["run", "runs"]),
+    ],
+)
+def test_shell_completes_commands_and_jobs(words: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    result = CliRunner().invoke(flow, prog_name="flow", env={"_FLOW_COMPLETE": "bash_complete"})
+    assert [line.split(",")[1] for line in result.stdout.splitlines()] == expected
+
+
+@pytest.mark.usefixtures("folder")
+def test_completion_without_a_project_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_WORDS", "flow run c")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    result = CliRunner().invoke(flow, prog_name="flow", env={"_FLOW_COMPLETE": "bash_complete"})
+    assert not result.output.strip()
+
+
 def test_reader_that_leaves_early_causes_no_noise() -> None:
     program = f"{sys.executable} -m ematix_core completion zsh | true; sleep 0.1"
     done = subprocess.run(["/bin/bash", "-c", program], capture_output=True, text=True, check=False)
