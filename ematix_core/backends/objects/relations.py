@@ -50,8 +50,15 @@ class Relations:
     _folder: Path | None = None
     _objects: int = 0
 
-    def query(self, listing: Listing, *, file_column: bool = False) -> str:
-        """Return a SELECT over the listing's files, with `_file` when asked for."""
+    def query(self, listing: Listing, *, only: Sequence[str] | None = None, file_column: bool = False) -> str:
+        """Return a SELECT over the listing's files, or `only` those of these paths, with `_file` when asked for."""
+        chosen = listing.only(only)
+        if listing.files and not chosen.files:  # watermark="_file" and no new file: the columns are still the files'
+            groups = list(self.text_groups)
+            columns = self.query(listing, file_column=file_column)
+            self.text_groups = groups
+            return f"SELECT * FROM ({columns}) LIMIT 0"
+        listing = chosen
         manifest = listing.manifest
         parts = []
         for (form, hive, prefix, shown), files in self._grouped(listing).items():

@@ -90,8 +90,8 @@ class ObjectSource:
         relations = Relations(self._opened(), self.settings)
         views = []
         for _, name in names:
-            listing = find(self.store, name).only(query.files)
-            body = relations.query(listing, file_column=query.file_column)
+            listing = find(self.store, name)
+            body = relations.query(listing, only=query.files, file_column=query.file_column)
             views.append(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {body}")
         self._local = relations
         if not relations.portable:
@@ -167,7 +167,7 @@ class ObjectSource:
         for schema, name in names:
             listing = self._find(schema, name)
             with self._told(query.sql or query.table):
-                body = self._relations.query(listing.only(query.files), file_column=query.file_column)
+                body = self._relations.query(listing, only=query.files, file_column=query.file_column)
                 if schema:
                     duck.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
                 duck.execute(f"CREATE OR REPLACE VIEW {quote(schema, name)} AS {body}")

@@ -140,6 +140,15 @@ def test_late_files_are_listed_whatever_their_names(lake: Lake) -> None:
     source.close()
 
 
+def test_no_new_file_gives_the_columns_without_rows(lake: Lake) -> None:
+    put(lake, "drops/a.csv")
+    source = ObjectSource(lake.connection())
+    nothing = Query(table="drops", files=(), file_column=True)
+    assert source.schema(nothing) == source.schema(Query(table="drops", file_column=True))
+    assert source.read(nothing).read_all().num_rows == 0
+    source.close()
+
+
 def test_schema_is_known_without_reading_rows(lake: Lake) -> None:
     put(lake, "a.parquet")
     source = ObjectSource(lake.connection())
