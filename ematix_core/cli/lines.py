@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ematix_core.model.connection import mask
+
 if TYPE_CHECKING:
     from ematix_core.engine.result import RunResult
     from ematix_core.errors import EmatixError
@@ -59,7 +61,7 @@ class Lines:
     def failed(self, job: str, error: EmatixError, *, retry_in: float | None) -> None:
         self.errors[job] = error
         if retry_in is not None:
-            self._line(job, f"failed, next attempt in {retry_in:.1f} s: {error.what}")
+            self._line(job, f"failed, next attempt in {retry_in:.1f} s: {mask(error.what)}")
 
     def skipped(self, job: str, reason: str) -> None:
         self._line(job, f"skipped: {reason}")

@@ -63,7 +63,7 @@ def _sections(command: click.Command, context: click.Context, aliases: list[str]
 
 
 def _options(command: click.Command, context: click.Context) -> str:
-    records = [record for parameter in command.params if (record := parameter.get_help_record(context))]
+    records = [record for parameter in command.params if (record := parameter.get_help_record(context)) and record[1]]
     if not records:
         return ""
     rows = [f"| `{names.replace('|', chr(92) + '|')}` | {text} |" for names, text in records]

@@ -11,11 +11,18 @@ from ematix_core.cli.loading import load
 from ematix_core.cli.options import DEBUG, names_argument, project_options
 from ematix_core.cli.output import print_json
 from ematix_core.cli.select import GRAMMAR, select_some
-from ematix_core.cli.summary import complain, exit_code, print_summary
+from ematix_core.cli.summary import as_data, complain, exit_code, print_summary
 from ematix_core.cli.watch import watching
 
+EXAMPLES = """\
+\b
+flow run                          everything in the modules of ematix.toml
+flow run pipelines.py customers   one job of one file
+flow run +revenue                 a job and all that it depends on
+"""
 
-@click.command("run", epilog=GRAMMAR)
+
+@click.command("run", epilog=f"{EXAMPLES}\n{GRAMMAR}")
 @names_argument
 @click.option(
     "-s", "--select", "selected", multiple=True, metavar="NAME", help="As NAME; never taken for a module. Repeatable."
@@ -43,15 +50,10 @@ def run(
     verbose: bool,
     as_json: bool,
 ) -> None:
-    r"""Run jobs and workflows: upstream first, independent jobs in parallel. Without NAME: all jobs.
+    """Run jobs and workflows: upstream first, independent jobs in parallel. Without NAME: all jobs.
 
     A job whose upstream failed is skipped; the others still run. Ctrl-C cancels and rolls back; pressed again, it
     leaves at once.
-
-    \b
-    flow run                          everything in the modules of ematix.toml
-    flow run pipelines.py customers   one job of one file
-    flow run +revenue                 a job and all that it depends on
     """
     # What a run logs is kept with it; nothing is printed, as long as the user's modules configure no handler.
     logging.getLogger().setLevel(logging.INFO)
@@ -64,7 +66,7 @@ def run(
             chosen.workflow or chosen.jobs, project, progress=watch, parallel=parallel, lock_wait=lock_wait
         )
     if as_json:
-        print_json(result.to_dict())
+        print_json(as_data(result))
     else:
         print_summary(result)
     context = click.get_current_context()

@@ -28,6 +28,12 @@ def exit_code(result: WorkflowResult) -> int:
     return {"succeeded": OK, "cancelled": INTERRUPTED}.get(result.status, FAILED)
 
 
+def as_data(result: WorkflowResult) -> dict[str, Any]:
+    """Return the result as plain data, with passwords in error texts masked."""
+    data = result.to_dict()
+    return data | {"jobs": [job | {"error": mask(job["error"])} for job in data["jobs"]]}
+
+
 def print_summary(result: WorkflowResult) -> None:
     """Print one row a job, with a row below it for each of several targets, and a closing line."""
     print_table(HEADERS, [row for outcome in result.outcomes for row in _rows(outcome)])

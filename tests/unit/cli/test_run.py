@@ -9,7 +9,7 @@ import pytest
 
 from ematix_core import engine
 from ematix_core.engine.result import JobOutcome, JobPlan, RunResult, WorkflowResult
-from ematix_core.errors import BadRowError, EmatixError, UnsupportedError
+from ematix_core.errors import BadRowError, ConnectError, EmatixError, UnsupportedError
 from ematix_core.model.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ def test_json_is_one_document_on_stdout(fake: _Engine, flow: Flow) -> None:
     assert result.exit_code == 1
     assert [job["status"] for job in json.loads(result.stdout)["jobs"]] == ["succeeded", "failed", "succeeded"]
     assert result.stderr.startswith("error: 3 columns")
+
+
+def test_passwords_in_a_jobs_error_are_masked(fake: _Engine, flow: Flow) -> None:
+    fake.failing["orders"] = ConnectError("cannot reach postgres://ann:hunter2@db/shop")
+    assert "hunter2" not in flow("run", "--json").output
+    assert "hunter2" not in flow("run").output
 
 
 @pytest.mark.parametrize("command", ["plan", "preview", "dry-run"])
