@@ -308,6 +308,12 @@ class Map(ColumnType):
         return pa.map_(cls.parameters["key"].to_arrow(), cls.parameters["value"].to_arrow())
 
 
+class Unknown(ColumnType):
+    """The type of a column that has no value yet; it fits every other. A new table gets Text for it."""
+
+    kind, arrow = "unknown", "null"
+
+
 JSONB = JSON
 
 _BY_ARROW_NAME: dict[str, type[ColumnType]] = {
@@ -318,7 +324,7 @@ _BY_ARROW_NAME: dict[str, type[ColumnType]] = {
     "string": Text, "large_string": Text, "string_view": Text,
     "binary": Bytes, "large_binary": Bytes, "binary_view": Bytes,
     "date32[day]": Date, "date64[ms]": Date,
-    "month_day_nano_interval": Interval, "null": Text,
+    "month_day_nano_interval": Interval, "null": Unknown,
     "extension<arrow.uuid>": UUID, "extension<arrow.json>": JSON,
 }  # fmt: skip
 
@@ -370,41 +376,48 @@ _INTEGER_BITS = {
     "tiny_int": (7, 1), "small_int": (15, 1), "integer": (31, 1), "big_int": (63, 1),
     "u_tiny_int": (8, 0), "u_small_int": (16, 0), "u_integer": (32, 0), "u_big_int": (64, 0),
 }  # fmt: skip
+_MANTISSA_BITS = {"float": 24, "double": 53}
 
 
 def widens(old: type[ColumnType], new: type[ColumnType]) -> bool:  # noqa: PLR0911 - one line a rule
     """Say whether every value of `old` is also a value of `new`, exactly: the rule of drift's "wider type"."""
-    if old is new:
+    if old in {new, Unknown}:
         return True
     a, b = old.kind, new.kind
-    if a in _INTEGER_BITS and b in _INTEGER_BITS:
-        (bits, signed), (more, also) = _INTEGER_BITS[a], _INTEGER_BITS[b]
-        return bits <= more and signed <= also
-    if a in _EXACT_DIGITS and b == "numeric":
-        return bool(_EXACT_DIGITS[a] <= new.parameters["precision"] - new.parameters["scale"])
-    if a == b == "numeric":
-        p, s = old.parameters["precision"], old.parameters["scale"]
-        q, r = new.parameters["precision"], new.parameters["scale"]
-        return bool(s <= r and p - s <= q - r)
-    if b == "double":
-        return a == "float" or (a in _INTEGER_BITS and _INTEGER_BITS[a][0] <= 32)  # noqa: PLR2004 - 53-bit mantissa
-    if b == "float":
-        return a in _INTEGER_BITS and _INTEGER_BITS[a][0] <= 16  # noqa: PLR2004 - 24-bit mantissa
-    if b == "text":
-        return a in {"string", "uuid", "json"}
+    if b in _INTEGER_BITS or b in {"numeric", "double", "float"}:
+        return _widens_number(old, new)
     if a == b == "string":
         return bool(old.parameters["length"] <= new.parameters["length"])
-    if a == b and issubclass(old, _WithUnit):
-        return _UNITS.index(old.parameters["unit"]) <= _UNITS.index(new.parameters["unit"])
-    if a == "date" and b == "timestamp":
-        return True
     if a == b == "array":
         return widens(old.parameters["item"], new.parameters["item"])
-    return False
+    if a == b and issubclass(old, _WithUnit):
+        unit, finer = old.parameters["unit"], new.parameters["unit"]
+        if finer == "ns" != unit and a.startswith("timestamp"):
+            return False  # nanoseconds reach from 1677 to 2262 only
+        return _UNITS.index(unit) <= _UNITS.index(finer)
+    return (b == "text" and a in {"string", "uuid", "json"}) or (a, b) == ("date", "timestamp")
+
+
+def _widens_number(old: type[ColumnType], new: type[ColumnType]) -> bool:
+    a, b = old.kind, new.kind
+    bits, signed = _INTEGER_BITS.get(a, (0, 0))
+    if b in _INTEGER_BITS:
+        more, also = _INTEGER_BITS[b]
+        return 0 < bits <= more and signed <= also
+    if b in _MANTISSA_BITS:
+        return (a, b) == ("float", "double") or 0 < bits <= _MANTISSA_BITS[b]
+    precision, scale = new.parameters["precision"], new.parameters["scale"]
+    if a in _EXACT_DIGITS:
+        return bool(_EXACT_DIGITS[a] <= precision - scale)
+    if a != "numeric":
+        return False
+    digits, behind = old.parameters["precision"], old.parameters["scale"]
+    return bool(behind <= scale and digits - behind <= precision - scale)
 
 
 __all__ = [
     "JSON", "JSONB", "UUID", "Array", "BigInt", "Boolean", "Bytes", "ColumnType", "Date", "Double", "Duration",
     "Float", "Integer", "Interval", "Map", "Numeric", "SmallInt", "String", "Struct", "Text", "Time", "Timestamp",
-    "TimestampTZ", "TinyInt", "UBigInt", "UInteger", "USmallInt", "UTinyInt", "from_arrow", "widens",
+    "TimestampTZ", "TinyInt", "UBigInt", "UInteger", "USmallInt", "UTinyInt", "Unknown", "from_arrow",
+    "widens",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from ematix_core.errors import DriftError, UnsupportedError
 from ematix_core.sql import build
-from ematix_core.types import widens
+from ematix_core.types import Text, Unknown, widens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,11 +52,19 @@ def plan_ddl(wanted: Wanted, existing: Sequence[Column] | None, dialect: Dialect
 
     Raises DriftError for a difference that `on_drift` forbids, UnsupportedError for a type that the system lacks.
     """
+    if existing is None:
+        wanted = replace(wanted, columns=tuple(_known(column) for column in wanted.columns))
     for column in wanted.columns:
-        dialect.sql_type(column.type, column=column.name)
+        if column.type is not Unknown:
+            dialect.sql_type(column.type, column=column.name)
     if existing is None:
         return _create(wanted, dialect)
     return _Drift(wanted, dialect, on_drift).compare(existing)
+
+
+def _known(column: Column) -> Column:
+    """Return the column with a type that a table can have."""
+    return replace(column, type=Text) if column.type is Unknown else column
 
 
 def _create(wanted: Wanted, dialect: Dialect) -> DdlPlan:
@@ -150,6 +158,7 @@ class _Drift:
         return self.plan
 
     def _new(self, column: Column) -> Column | None:
+        column = _known(column)
         if self._on_drift == "warn":
             self.plan.warnings.append(
                 f"{self._wanted.table}: new column {column.name!r} is not loaded (on_drift='warn')"
@@ -170,7 +179,7 @@ class _Drift:
         return column
 
     def _old(self, column: Column, old: Column) -> Column:
-        if self._type(column) == self._type(old):
+        if column.type is not Unknown and self._type(column) == self._type(old):
             return column
         change = f"column {column.name!r} is {old.type.label()} in the table and {column.type.label()} in the rows"
         if widens(column.type, old.type) and not self._wanted.declared:

@@ -117,7 +117,7 @@ def test_one_parametrisation_is_one_class() -> None:
     [
         (pa.large_string(), "Text"),
         (pa.dictionary(pa.int32(), pa.string()), "Text"),
-        (pa.null(), "Text"),
+        (pa.null(), "Unknown"),
         (pa.float16(), "Float"),
         (pa.binary(16), "Bytes"),
         (pa.date64(), "Date"),
