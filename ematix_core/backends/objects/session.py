@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from ematix_core.backends.objects.manifest import STATE, History, now
 from ematix_core.backends.objects.names import table_names
 from ematix_core.backends.objects.relations import Relations
 from ematix_core.backends.objects.settings import check_columns
+from ematix_core.backends.objects.staging import is_shown, is_temporary, require_temporary
 from ematix_core.errors import EmatixError, LockedError, MissingSourceError, SqlError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import TableName
@@ -38,12 +38,6 @@ if TYPE_CHECKING:
     from ematix_core.model.table import Column
 
 _FEED = "_ematix_feed"
-_TEMPORARY = re.compile(r"^\s*CREATE\s+(?:OR\s+REPLACE\s+)?TEMP(?:ORARY)?\s+(?:TABLE|VIEW|MACRO)\b", re.IGNORECASE)
-_CHANGES = re.compile(
-    r"^\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE(?:\s+TABLE)?|DROP\s+(?:TABLE|VIEW)(?:\s+IF\s+EXISTS)?"
-    r'|ALTER\s+TABLE|CREATE\s+(?:UNIQUE\s+)?INDEX\s+\S+\s+ON|MERGE\s+INTO)\s+((?:"(?:[^"]|"")*"|[\w.])+)',
-    re.IGNORECASE,
-)
 
 
 class ObjectSession:
@@ -62,7 +56,7 @@ class ObjectSession:
 
     def columns(self, table: TableName) -> tuple[Column, ...] | None:
         """Return the columns by the newest manifest, or of a staging table."""
-        if self._is_temporary(table):
+        if is_temporary(self.duck, table):
             with translated(f"SELECT * FROM {table}"):
                 found = relation(self.duck, f"SELECT * FROM {_name(table)} LIMIT 0", {})
                 return columns_from(plain_schema(found.to_arrow_reader(1).schema))
@@ -79,7 +73,7 @@ class ObjectSession:
     def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
         """Write the batches into new files, or into a staging table."""
         self.feed = feed = Feed("objects", columns, batches)
-        if self._is_temporary(table):
+        if is_temporary(self.duck, table):
             names = ", ".join(quote(column.name) for column in columns)
             return self._fed(feed, f"INSERT INTO {_name(table)} ({names}) SELECT * FROM {_FEED}")
         every = self._written(table, columns)
@@ -93,7 +87,7 @@ class ObjectSession:
     def insert(self, table: TableName, columns: Sequence[str], query: str, parameters: Mapping[str, Any]) -> int:
         """Write the query's rows into new files, by DuckDB alone."""
         sql, values = self._bound(query, parameters)
-        if self._is_temporary(table):
+        if is_temporary(self.duck, table):
             names = ", ".join(quote(name) for name in columns)
             return self._run(f"INSERT INTO {_name(table)} ({names}) {sql}", values)
         with translated(sql):
@@ -114,7 +108,7 @@ class ObjectSession:
 
     def clear(self, table: TableName) -> int:
         """Begin the next version of the table with no rows."""
-        if self._is_temporary(table):
+        if is_temporary(self.duck, table):
             return self._run(f"DELETE FROM {_name(table)}", {})
         changes = self._changes(table)
         self._require_writable(table)
@@ -125,14 +119,7 @@ class ObjectSession:
 
     def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
         """Run a statement on the session's own DuckDB: temporary tables and views only."""
-        if not _TEMPORARY.match(statement):
-            changed = _CHANGES.match(statement)
-            if changed is None or not self._is_temporary(_parsed(changed[1])):
-                raise UnsupportedError(
-                    "a table of files changes by whole files only: append and truncate",
-                    where=f"statement {statement.strip()[:80]!r}",
-                    hint="Only temporary tables of the session can be created and changed by statements.",
-                )
+        require_temporary(self.duck, statement)
         sql, values = self._bound(statement, parameters)
         return self._run(sql, values)
 
@@ -278,23 +265,9 @@ class ObjectSession:
             for schema, name in table_names(self.duck, text):
                 path = table_path(TableName(schema, name))
                 known = path in self._tables or (path and History(self.store, path).newest() is not None)
-                if known and not self._exists(schema, name):
+                if known and not is_shown(self.duck, schema, name):
                     self._refresh(TableName(schema, name))
         return text, bound_values(dict(found))
-
-    def _exists(self, schema: str, name: str) -> bool:
-        query = "SELECT count(*) FROM duckdb_views() WHERE view_name = ? AND (schema_name = ? OR temporary)"
-        tables = "SELECT count(*) FROM duckdb_tables() WHERE table_name = ? AND temporary AND ? IN ('', 'main')"
-        found = self.duck.execute(f"SELECT ({query}) + ({tables})", [name, schema or "main", name, schema]).fetchall()
-        return bool(found[0][0])
-
-    def _is_temporary(self, table: TableName) -> bool:
-        if table.schema not in {"", "temp"}:
-            return False
-        query = "SELECT count(*) FROM duckdb_tables() WHERE temporary AND table_name = ?"
-        views = "SELECT count(*) FROM duckdb_views() WHERE temporary AND NOT internal AND view_name = ?"
-        found = self.duck.execute(f"SELECT ({query}) + ({views})", [table.name, table.name]).fetchall()
-        return bool(found[0][0])
 
     def _refresh(self, table: TableName) -> None:
         """Show the table's files, uncommitted ones too, as a view of its name."""
@@ -320,8 +293,3 @@ def _pointer(scope: str) -> str:
 
 def _name(table: TableName) -> str:
     return quote(table.schema, table.name)
-
-
-def _parsed(text: str) -> TableName:
-    parts = [part.strip('"').replace('""', '"') for part in re.findall(r'"(?:[^"]|"")*"|\w+', text)]
-    return TableName(parts[-2] if len(parts) > 1 else "", parts[-1])

@@ -1,0 +1,56 @@
+"""Staging: the temporary tables of a session's own DuckDB, which statements may change as they like."""
+
+# ruff: noqa: S608 - the pieces are constants of this file
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ematix_core.errors import UnsupportedError
+from ematix_core.model.table import TableName
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_TEMPORARY = re.compile(r"^\s*CREATE\s+(?:OR\s+REPLACE\s+)?TEMP(?:ORARY)?\s+(?:TABLE|VIEW|MACRO)\b", re.IGNORECASE)
+_CHANGES = re.compile(
+    r"^\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|TRUNCATE(?:\s+TABLE)?|DROP\s+(?:TABLE|VIEW)(?:\s+IF\s+EXISTS)?"
+    r'|ALTER\s+TABLE|CREATE\s+(?:UNIQUE\s+)?INDEX\s+\S+\s+ON|MERGE\s+INTO)\s+((?:"(?:[^"]|"")*"|[\w.])+)',
+    re.IGNORECASE,
+)
+_TABLES = "SELECT table_name AS name FROM duckdb_tables() WHERE temporary"
+_VIEWS = "SELECT view_name AS name FROM duckdb_views() WHERE temporary AND NOT internal"
+
+
+def is_temporary(duck: DuckDBPyConnection, table: TableName) -> bool:
+    """Say whether the name is a temporary table or view of the session."""
+    if table.schema not in {"", "temp"}:
+        return False
+    found = duck.execute(f"SELECT count(*) FROM ({_TABLES} UNION ALL {_VIEWS}) WHERE name = ?", [table.name]).fetchall()
+    return bool(found[0][0])
+
+
+def is_shown(duck: DuckDBPyConnection, schema: str, name: str) -> bool:
+    """Say whether the session has a table or view of that name already."""
+    if is_temporary(duck, TableName(schema, name)):
+        return True
+    query = "SELECT count(*) FROM duckdb_views() WHERE view_name = ? AND schema_name = ?"
+    return bool(duck.execute(query, [name, schema or "main"]).fetchall()[0][0])
+
+
+def require_temporary(duck: DuckDBPyConnection, statement: str) -> None:
+    """Raise UnsupportedError for a statement that would change anything but temporary tables and views."""
+    if _TEMPORARY.match(statement):
+        return
+    changed = _CHANGES.match(statement)
+    if changed is None or not is_temporary(duck, _parsed(changed[1])):
+        raise UnsupportedError(
+            "a table of files changes by whole files only: append and truncate",
+            where=f"statement {statement.strip()[:80]!r}",
+            hint="Only temporary tables of the session can be created and changed by statements.",
+        )
+
+
+def _parsed(text: str) -> TableName:
+    parts = [part.strip('"').replace('""', '"') for part in re.findall(r'"(?:[^"]|"")*"|\w+', text)]
+    return TableName(parts[-2] if len(parts) > 1 else "", parts[-1])
