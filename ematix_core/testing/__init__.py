@@ -1,0 +1,44 @@
+"""Conformance suites and the crash harness, for our own backends and for those of third parties. Needs pytest.
+
+```
+class TestMine(SourceConformance, TargetConformance, TransactionConformance, LedgerConformance, StrategyConformance,
+               TypeConformance):
+    connection = make_connection("mine", "mine", {"url": "mine://localhost"})
+```
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# Before the suites are imported: their bare asserts then say what differs, as in any test file.
+pytest.register_assert_rewrite(
+    "ematix_core.testing.source",
+    "ematix_core.testing.store",
+    "ematix_core.testing.strategy",
+    "ematix_core.testing.target",
+    "ematix_core.testing.types",
+)
+
+from ematix_core.testing.reach import Conformance, Reached  # noqa: E402 - see above
+from ematix_core.testing.source import SourceConformance  # noqa: E402 - see above
+from ematix_core.testing.store import StoreConformance  # noqa: E402 - see above
+from ematix_core.testing.strategy import StrategyConformance  # noqa: E402 - see above
+from ematix_core.testing.target import (  # noqa: E402 - see above
+    LedgerConformance,
+    TargetConformance,
+    TransactionConformance,
+)
+from ematix_core.testing.types import TypeConformance  # noqa: E402 - see above
+
+__all__ = [
+    "Conformance",
+    "LedgerConformance",
+    "Reached",
+    "SourceConformance",
+    "StoreConformance",
+    "StrategyConformance",
+    "TargetConformance",
+    "TransactionConformance",
+    "TypeConformance",
+]

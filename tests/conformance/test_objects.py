@@ -1,0 +1,49 @@
+"""Files in a folder against the suites: each format by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ematix_core.model.connection import Connection, ObjectStoreConnection
+from ematix_core.testing import (
+    LedgerConformance,
+    SourceConformance,
+    StrategyConformance,
+    TargetConformance,
+    TransactionConformance,
+    TypeConformance,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class TestParquet(
+    SourceConformance,
+    TargetConformance,
+    TransactionConformance,
+    LedgerConformance,
+    StrategyConformance,
+    TypeConformance,
+):
+    @staticmethod
+    def connection(folder: Path) -> Connection:
+        return ObjectStoreConnection("files", path=str(folder), format="parquet")
+
+
+class TestCsv(TargetConformance, StrategyConformance, TypeConformance):
+    @staticmethod
+    def connection(folder: Path) -> Connection:
+        return ObjectStoreConnection("files", path=str(folder), format="csv")
+
+
+class TestOrc(TargetConformance, StrategyConformance, TypeConformance):
+    @staticmethod
+    def connection(folder: Path) -> Connection:
+        return ObjectStoreConnection("files", path=str(folder), format="orc")
+
+
+class TestJsonLines(TargetConformance, StrategyConformance, TypeConformance):
+    @staticmethod
+    def connection(folder: Path) -> Connection:
+        return ObjectStoreConnection("files", path=str(folder), format="jsonl")

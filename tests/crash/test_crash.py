@@ -1,0 +1,123 @@
+"""Killed at any instant and run again, a load leaves what an undisturbed one leaves.
+
+A fixed sample runs with the other tests. `EMATIX_CRASH=full` (`make crash`) kills at every failpoint and prints how
+many that were.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ematix_core.backends import registry
+from ematix_core.backends.protocols import Query
+from ematix_core.errors import MissingSourceError
+from ematix_core.store import Status, open_store
+from ematix_core.testing.crash import Crashes, Kill, Scenario
+from tests.crash import scenario as loads
+
+FULL = os.environ.get("EMATIX_CRASH") == "full"
+SCENARIOS = (
+    *((mode, kind) for mode in loads.MODES for kind in ("sqlite", "duckdb")),
+    ("append", "objects"), ("append_watermark", "objects"), ("truncate", "objects"),
+    ("append", "duckdb+objects"), ("append_watermark", "sqlite+duckdb"), ("truncate", "sqlite+objects"),
+)  # fmt: skip
+SAMPLE = (
+    ("append", "duckdb", Kill(0, "duckdb.commit.after", 1)),
+    ("append", "duckdb", Kill(1, "duckdb.commit.before", 1)),
+    ("append", "duckdb", Kill(1, "store.finish.before", 1)),
+    ("append", "duckdb", Kill(1, "store.finish.after", 1)),
+    ("append_watermark", "duckdb+objects", Kill(1, "duckdb.commit.after", 1)),
+    ("append_watermark", "duckdb+objects", Kill(1, "objects.commit.before", 1)),
+    ("append_watermark", "duckdb+objects", Kill(1, "objects.commit.after", 1)),
+    ("scd2_event_time", "sqlite", Kill(1, "sqlite.record.after", 1)),
+    ("scd2_event_time", "sqlite", Kill(1, "sqlite.commit.before", 1)),
+    ("scd2_event_time", "sqlite", Kill(1, "sqlite.commit.after", 1)),
+)
+Harness = Callable[[str, str], Crashes]
+_UNLIKE = ("load_id",)
+"""Columns whose values differ from run to run."""
+
+
+def _tables(folder: Path, kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in ("orders", "orders_quarantine"):
+        source = registry.source(loads.connection(kind, folder))
+        try:
+            table = source.read(Query(table=name)).read_all()
+        except MissingSourceError:
+            continue
+        finally:
+            source.close()
+        kept = [column for column in table.column_names if column not in _UNLIKE]
+        found[f"{kind} {name}"] = sorted(map(repr, table.select(kept).to_pylist()))
+    return found
+
+
+def _runs(folder: Path) -> list[tuple[Any, ...]]:
+    with open_store(f"sqlite:///{folder / 'runs.db'}") as store:
+        runs = store.runs(limit=None)
+    counts = ("rows_read", "inserted", "updated", "unchanged", "deleted", "closed")
+    return [(run.job, run.status, *(getattr(run, name) for name in counts)) for run in reversed(runs)]
+
+
+def _scenario(mode: str, kind: str) -> Scenario:
+    def observe(folder: Path) -> dict[str, Any]:
+        tables = [_tables(folder, part) for part in kind.split("+")]
+        return {"runs": _runs(folder)} | {name: rows for found in tables for name, rows in found.items()}
+
+    def succeeded(folder: Path, step: int) -> bool:
+        if not (folder / "runs.db").exists():
+            return False
+        with open_store(f"sqlite:///{folder / 'runs.db'}") as store:
+            return len(store.runs(status=Status.SUCCEEDED, limit=None)) > step
+
+    script = Path(loads.__file__)
+    return Scenario(f"{mode} {kind}", script, loads.STEPS, observe, succeeded, (mode, kind))
+
+
+@pytest.fixture(scope="module")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    made: dict[tuple[str, str], Crashes] = {}
+
+    def crashes(mode: str, kind: str) -> Crashes:
+        if (mode, kind) not in made:
+            made[mode, kind] = Crashes(_scenario(mode, kind), tmp_path_factory.mktemp("crash"))
+        return made[mode, kind]
+
+    return crashes
+
+
+@pytest.mark.skipif(FULL, reason="the full set has them all")
+@pytest.mark.xdist_group("crash")
+@pytest.mark.parametrize(("mode", "kind", "kill"), SAMPLE, ids=str)
+def test_run_again_after_a_kill_gives_what_an_undisturbed_run_gives(
+    harness: Harness, mode: str, kind: str, kill: Kill
+) -> None:
+    harness(mode, kind).survive(kill)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("mode", "kind"), SCENARIOS if FULL else (), ids=str)
+def test_every_kill_gives_what_an_undisturbed_run_gives(harness: Harness, mode: str, kind: str) -> None:
+    crashes = harness(mode, kind)
+    again, failures = 0, []
+    for kill in crashes.kills():
+        try:
+            again += crashes.survive(kill)
+        except AssertionError as error:
+            failures.append(str(error))
+    _print(f"{mode} on {kind}: killed at {len(crashes.kills())} places, run again after {again}")
+    assert not failures, "\n".join(failures)
+
+
+def _print(line: str) -> None:
+    """Print past pytest's capture: how much was tried is part of the result."""
+    if sys.__stdout__ is not None:
+        sys.__stdout__.write(f"\n{line}\n")
+        sys.__stdout__.flush()

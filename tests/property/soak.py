@@ -1,0 +1,28 @@
+"""How many examples a property gets: a sample, or with EMATIX_SOAK=1 the full number, which is printed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, Phase, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+SOAK = bool(os.environ.get("EMATIX_SOAK"))
+FULL, SAMPLE = int(os.environ.get("EMATIX_EXAMPLES", "3000")), 12
+
+
+def examples(name: str, *, sample: int = SAMPLE) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a property with its number of examples. The sample is the same every time, the full set is not."""
+    number = FULL if SOAK else sample
+    if SOAK:
+        sys.__stdout__.write(f"\n{name}: {number} examples\n") if sys.__stdout__ else None
+    return settings(
+        max_examples=number, deadline=None, derandomize=not SOAK, database=None,
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )  # fmt: skip
