@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
     from ematix_core.backends.protocols import LoadRecord, Query, SourceFile
+    from ematix_core.errors import EmatixError
 
 # https://duckdb.org/docs/current/sql/data_types/overview: kinds that are missing here cannot be stored (duration).
 TYPES = {
@@ -102,6 +103,10 @@ class DuckSource:
 
         failpoint(f"{self.kind}.read.after")
         return pa.RecordBatchReader.from_batches(schema, batches())
+
+    def explain(self, error: EmatixError) -> EmatixError:
+        """Return the error: the statement says all."""
+        return error
 
     def files(self, query: Query) -> Sequence[SourceFile] | None:
         """Return None: tables are no files."""

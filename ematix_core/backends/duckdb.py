@@ -14,12 +14,13 @@ from ematix_core.errors import ConfigError, ConnectError
 from ematix_core.sql.dialect import Dialect, Replace, Upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from duckdb import DuckDBPyConnection
 
     from ematix_core.backends.protocols import Query
     from ematix_core.model.connection import Connection
+    from ematix_core.model.table import Column
 
 DIALECT = Dialect(
     name="duckdb",
@@ -132,6 +133,9 @@ class DuckDBTarget:
                 yield session
         finally:
             connection.close()
+
+    def check_columns(self, columns: Sequence[Column]) -> None:
+        """Do nothing: the Dialect says all."""
 
     def interrupt(self) -> None:
         """Stop the running session."""

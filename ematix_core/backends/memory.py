@@ -17,13 +17,14 @@ from ematix_core.model.connection import MemoryConnection
 from ematix_core.model.table import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
     from ematix_core.backends.protocols import Query
     from ematix_core.model.connection import Connection
+    from ematix_core.model.table import Column
 
 # One process, and sessions are transactions on cursors of their own: nothing has to queue.
 DIALECT = replace(DUCKDB, name="memory", one_writer=False)
@@ -121,6 +122,9 @@ class MemoryTarget:
         finally:
             self._session = None
             own.close()
+
+    def check_columns(self, columns: Sequence[Column]) -> None:
+        """Do nothing: the Dialect says all."""
 
     def interrupt(self) -> None:
         """Stop the running session."""

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from ematix_core.errors import EmatixError
     from ematix_core.model.connection import Connection
     from ematix_core.model.table import Column, TableName
     from ematix_core.sql.dialect import Dialect
-
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,13 @@ class Source(Protocol):
         """
         ...
 
+    def explain(self, error: EmatixError) -> EmatixError:
+        """Return what an error of a target's session that ran `local_query` means here.
+
+        A malformed line becomes BadRowError. Returns the error itself when the source has nothing to add.
+        """
+        ...
+
     def files(self, query: Query) -> Sequence[SourceFile] | None:
         """Return the files that the query would read, or None for sources that are no files."""
         ...
@@ -163,7 +170,7 @@ class Session(Protocol):
         ...
 
     def find_load(self, scope: str, load_id: str) -> LoadRecord | None:
-        """Return the committed load with this id, or None: was this load committed already?"""
+        """Return the committed load with this id, or None: says whether this load was committed already."""
         ...
 
     def loaded_files(self, scope: str) -> frozenset[SourceFile]:
@@ -171,7 +178,10 @@ class Session(Protocol):
         ...
 
     def record_load(self, record: LoadRecord, files: Sequence[SourceFile]) -> None:
-        """Write the bookkeeping of this load, in this transaction. Called once, last."""
+        """Write the bookkeeping of this load, in this transaction. Called once, last.
+
+        It belongs to the table that the session was asked about first; others that it changed are side tables.
+        """
         ...
 
 
@@ -189,6 +199,10 @@ class Target(Protocol):
 
     def inspect(self) -> AbstractContextManager[Session]:
         """Open a session for reading only, without creating anything (a missing file is an empty database)."""
+        ...
+
+    def check_columns(self, columns: Sequence[Column]) -> None:
+        """Raise UnsupportedError for a column that this very target cannot hold, though its Dialect could."""
         ...
 
     def interrupt(self) -> None:

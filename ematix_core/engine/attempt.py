@@ -19,7 +19,7 @@ from ematix_core.engine.result import JobPlan
 from ematix_core.engine.spool import spooled
 from ematix_core.engine.stream import Broadcast, watched
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, lowest
-from ematix_core.errors import BadRowError, DiskFullError, EmatixError, LockedError
+from ematix_core.errors import ConversionError, EmatixError, SourceError, SqlError
 from ematix_core.model.table import TableDef
 from ematix_core.sql import incremental
 from ematix_core.types import from_arrow
@@ -190,12 +190,14 @@ class Attempt:
         local = None
         if self._query is not None and len(self._places) == 1:
             local = self._source.local_query(self._query, self._connections[place.number])
-        return plan_target(
+        plan = plan_target(
             Situation(
                 job=self._job, target=target, schema=schema, session=session, dialect=place.backend.dialect,
                 mark=place.mark, local=local, files=self._files,
             )
         )  # fmt: skip
+        place.backend.check_columns(plan.columns)
+        return plan
 
     def _fan_out(self, pending: list[_Place]) -> dict[int, TargetResult]:
         """Read once and load every pending target in its own thread and transaction.
@@ -266,22 +268,9 @@ class Attempt:
         except EmatixError as error:
             if self._cancellation.reason is not None and error is not self._cancellation.reason:
                 raise self._cancellation.reason from error
-            if plan.local is not None and not isinstance(error, LockedError | DiskFullError):
-                self._find_bad_row()
-            raise error.at(f"table {plan.table}") from error.__cause__
-
-    def _find_bad_row(self) -> None:
-        """Read files on their own after the target's session failed on them: its error knows no file and line.
-
-        Raises BadRowError for a malformed line; returns when the files are fine, so that the fault is elsewhere.
-        """
-        if self._query is None or self._source.files(self._query) is None:
-            return
-        try:
-            for _ in self._source.read(self._query):
-                self._cancellation.check()
-        except BadRowError as error:
-            raise error from None
+            foreign = plan.local is not None and isinstance(error, SqlError | ConversionError | SourceError)
+            known = self._source.explain(error) if foreign else error
+            raise known.at(f"table {plan.table}") from error.__cause__
 
     def _load_time(self, place: _Place) -> datetime:
         """Return the time of this load: now, but always after the last one, even if a clock was set back."""

@@ -13,7 +13,7 @@ from ematix_core.engine.post import run_post_steps
 from ematix_core.engine.result import COUNTS, TargetResult
 from ematix_core.engine.stream import fitted, from_mark
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, encode, to_python
-from ematix_core.errors import EmptySourceError, KeyViolationError, RunError
+from ematix_core.errors import EmptySourceError, KeyViolationError, RunError, Transient
 from ematix_core.model.mode import Scd2
 from ematix_core.query.local import run_sql
 from ematix_core.sql import build
@@ -66,6 +66,10 @@ _PROBLEMS: dict[str, tuple[type[RunError], str, str]] = {
 }  # fmt: skip
 
 
+class TableChangedError(RunError, Transient):
+    """The table is not as the plan found it."""
+
+
 @dataclass(frozen=True)
 class LoadTask:
     """What a target's load needs besides its plan.
@@ -103,6 +107,11 @@ class Load:
         Writes nothing when this load is committed already, and returns its counts as `repeated`.
         """
         task = self._task
+        if self._session.columns(self._plan.table) != self._plan.existing:
+            raise TableChangedError(
+                "another writer changed the table's columns since this load was planned",
+                where=f"table {self._plan.table}", hint="Run the job again; with retries= it does so by itself.",
+            )  # fmt: skip
         if (done := self._session.find_load(task.scope, task.context.run_id)) is not None:
             return repeated(str(self._plan.target.name), self._plan.plan.mode, done)
         for step in self._plan.plan.steps:

@@ -16,7 +16,7 @@ from ematix_core.query.local import schema_of
 from ematix_core.sql import build
 from ematix_core.sql.ddl import DdlPlan, plan_ddl
 from ematix_core.sql.shape import SOURCE, Shape, shape_sql
-from ematix_core.strategies.plan import STAGING, Change, Fill, Insert, Plan
+from ematix_core.strategies.plan import Change, Fill, Insert, Plan
 from ematix_core.strategies.planner import plan_load
 from ematix_core.types import Text
 
@@ -34,7 +34,8 @@ class TargetPlan:
     """Everything decided about one target's load.
 
     `columns`: what arrives, in order, with its final types. `shape`: the DuckDB query over the rows, empty when
-    Arrow casts are enough. `local`: the target's session reads the source by itself, by this query.
+    Arrow casts are enough. `local`: the target's session reads the source by itself, by this query. `existing`: the
+    table's columns as the plan found them.
     """
 
     target: Target
@@ -44,8 +45,7 @@ class TargetPlan:
     columns: tuple[Column, ...]
     shape: str = ""
     local: LocalQuery | None = None
-    mark: str | None = None
-    staged: bool = False
+    existing: tuple[Column, ...] | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -83,9 +83,8 @@ def plan_target(found: Situation) -> TargetPlan:
     notes = (*_notes(found, table, local, shape), *resolved.notes)
     plan = plan_load(change, ddl, dialect, notes)
     return TargetPlan(
-        target=target, table=table, dialect=dialect, plan=plan, columns=change.columns, local=local, mark=found.mark,
-        shape=shape_sql(shape, DUCKDB) if shape.needs_sql else "",
-        staged=any(isinstance(step, Fill) and step.table.name == STAGING for step in plan.steps),
+        target=target, table=table, dialect=dialect, plan=plan, columns=change.columns, local=local,
+        shape=shape_sql(shape, DUCKDB) if shape.needs_sql else "", existing=existing,
         warnings=(*resolved.warnings, *plan.warnings),
     )  # fmt: skip
 

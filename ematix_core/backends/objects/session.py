@@ -151,29 +151,36 @@ class ObjectSession:
         failpoint("objects.record.after")
 
     def commit(self) -> None:
-        """Publish the next version of the changed table."""
-        changed = [path for path, changes in self._tables.items() if changes.changed]
-        if self._pending and not changed:
-            changed = list(self._tables)[:1]
-        if not changed:
-            if self._pending:
-                raise UnsupportedError("a load was recorded, but no table of files was written or looked at")
-            return
-        if len(changed) > 1:
-            raise UnsupportedError(
-                f"one session changes one table of files, not {', '.join(changed)}", hint="Load them by separate jobs."
-            )
-        changes = self._tables[changed[0]]
+        """Publish the next version of each changed table: side tables first, the load's own table last.
+
+        Each table becomes visible in one step of its own. A side table keeps the load's id as well, so that an attempt
+        that repeats a load whose own table was not reached adds nothing to it a second time.
+        """
+        if self._pending and not self._tables:
+            raise UnsupportedError("a load was recorded, but no table of files was written or looked at")
+        own = next(iter(self._tables), "")
+        for path in [path for path in self._tables if path != own and self._tables[path].changed]:
+            changes = self._tables[path]
+            if self._pending is None or self._new_to(changes, self._pending[0]):
+                self._publish(changes)
         if self._pending:
-            self._record(changes)
-        manifest = changes.manifest()
-        changes.history.publish(manifest)
+            self._record(self._tables[own], *self._pending)
+        if own and self._tables[own].changed:
+            self._publish(self._tables[own])
+
+    def _publish(self, changes: TableChanges) -> None:
+        changes.history.publish(changes.manifest())
         changes.history.expire(self.settings.grace_seconds, now())
 
-    def _record(self, changes: TableChanges) -> None:
-        record, files = self._pending or (None, ())
-        if record is None:
-            return
+    def _new_to(self, side: TableChanges, record: LoadRecord) -> bool:
+        """Note the load in a side table; say no when it is there already, and take back what was added."""
+        if side.base and side.base.find_load(record.scope, record.load_id):
+            self.store.remove(f"{side.history.data}/{file.path}" for file in side.added)
+            return False
+        side.recorded = (replace(record, watermark=None), ())
+        return True
+
+    def _record(self, changes: TableChanges, record: LoadRecord, files: tuple[SourceFile, ...]) -> None:
         if changes.base and changes.base.find_load(record.scope, record.load_id):
             raise LockedError(f"load {record.load_id} was committed meanwhile by another attempt of the same run")
         changes.recorded = (record, files)

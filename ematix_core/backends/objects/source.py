@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from ematix_core.model.connection import Connection
+    from ematix_core.sql.dialect import Dialect
 
 _REJECTED: list[pa.Field[Any]] = [
     pa.field("file", pa.string()),
@@ -46,7 +47,7 @@ _DATA_ERRORS = ("ConversionException", "InvalidInputException", "OutOfRangeExcep
 class ObjectSource:
     """Reads files below one connection."""
 
-    dialect = DIALECT
+    dialect: Dialect = DIALECT
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection

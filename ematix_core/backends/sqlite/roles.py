@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ematix_core.backends.protocols import Query, SourceFile
+    from ematix_core.errors import EmatixError
     from ematix_core.model.connection import Connection
+    from ematix_core.model.table import Column
 
 
 def database_file(connection: Connection) -> Path:
@@ -73,6 +75,10 @@ class SQLiteSource:
         if target.kind != DIALECT.name or database_file(target) != self._path:
             return None
         return LocalQuery(_sql(query), parameters=query.parameters)
+
+    def explain(self, error: EmatixError) -> EmatixError:
+        """Return the error: the statement says all."""
+        return error
 
     def files(self, query: Query) -> Sequence[SourceFile] | None:
         """Return None: tables are no files."""
@@ -150,6 +156,9 @@ class SQLiteTarget:
         database = Database(self._path, self._options) if self._path.exists() else Database(None, {})
         with self._opened(database) as session:
             yield session
+
+    def check_columns(self, columns: Sequence[Column]) -> None:
+        """Do nothing: the Dialect says all."""
 
     def interrupt(self) -> None:
         """Stop the running session before its next batch or statement."""
