@@ -1,0 +1,45 @@
+"""What the figures were measured on: machine, date and versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+_OURS = ("ematix", "duckdb", "pyarrow", "adbc-driver-sqlite")
+_PEERS = ("dlt", "ingestr", "connectorx", "duckdb", "pyarrow", "sqlalchemy")
+
+
+def describe(peers: Path | None = None) -> dict[str, object]:
+    """Return machine, date and versions; `peers` is the Python of the peers' environment."""
+    facts: dict[str, object] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpus": os.cpu_count(),
+        "cpu": _found(r"model name\s*: (.*)", Path("/proc/cpuinfo")),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "system": _found(r'PRETTY_NAME="(.*)"', Path("/etc/os-release")),
+        "python": platform.python_version(),
+        "load_average": [round(value, 1) for value in os.getloadavg()],
+        "commit": _said(["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]),
+        "versions": {name: metadata.version(name) for name in _OURS},
+    }
+    if peers is not None:
+        script = f"from importlib.metadata import version\nfor n in {_PEERS}: print(n, version(n))"
+        lines = _said([str(peers), "-c", script]).splitlines()
+        facts["peer_versions"] = dict(line.split() for line in lines)
+        facts["sqlite3_command"] = _said(["sqlite3", "-version"]).split()[0] if shutil.which("sqlite3") else "none"
+    return facts
+
+
+def _found(pattern: str, file: Path) -> str:
+    found = re.search(pattern, file.read_text(encoding="utf-8")) if file.exists() else None
+    return found[1] if found else "unknown"
+
+
+def _said(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

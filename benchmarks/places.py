@@ -1,0 +1,84 @@
+"""Where the benchmarks keep data, environments and results, and the programs that they start."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CACHE = HERE / ".cache"
+RESULTS = HERE / "results"
+FLOW = Path(sys.executable).with_name("flow")
+
+
+def data(label: str) -> Path:
+    """Return the folder with lineitem at that size, made on first use in another process (see `measure`)."""
+    folder = CACHE / "lineitem"
+    subprocess.run([sys.executable, "-m", "benchmarks.lineitem", str(folder), label], check=True, cwd=HERE.parent)
+    return folder / label
+
+
+@dataclass(frozen=True)
+class Peers:
+    """The environment of the peers."""
+
+    python: Path
+    ingestr: Path
+    home: Path
+    """A home of their own: the peers keep state and drivers there."""
+    preload: str
+    """The library of Python, which DuckDB's driver needs in a process that is no Python; empty when there is none."""
+
+    @classmethod
+    def prepared(cls) -> Peers:
+        """Return the environment, made anew when `peers/requirements.txt` has changed."""
+        requirements = HERE / "peers" / "requirements.txt"
+        digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
+        folder = CACHE / f"peers-{digest}"
+        python = folder / "bin" / "python"
+        if not (folder / "complete").exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+            install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]
+            subprocess.run([*install, str(requirements)], check=True)
+            (folder / "complete").touch()
+        home = CACHE / "home"
+        _write_driver_manifest(home, next(folder.glob("lib/python*/site-packages/_duckdb*.so")))
+        return cls(python, folder / "bin" / "ingestr", home, _shared_python())
+
+    @property
+    def dlt_state(self) -> Path:
+        """Where dlt keeps what it has loaded: emptied before each run."""
+        return self.home / "dlt"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables of every contender: no telemetry, nothing of this user's settings."""
+        path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+        return {
+            "HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8",
+            "DLT_DATA_DIR": str(self.dlt_state),
+            "RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR", "INGESTR_DISABLE_TELEMETRY": "true",
+        }  # fmt: skip
+
+
+def _write_driver_manifest(home: Path, library: Path) -> None:
+    """Point ADBC at the DuckDB of the peers' environment, so that ingestr need not download one.
+
+    https://arrow.apache.org/adbc/current/format/driver_manifests.html
+    """
+    folder = home / ".config" / "adbc" / "drivers"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "duckdb.toml").write_text(
+        'manifest_version = 1\nname = "DuckDB"\n[ADBC]\nversion = "v1.1.0"\n'
+        f"[Driver]\nentrypoint = \"duckdb_adbc_init\"\nshared = '{library}'\n",
+        encoding="utf-8",
+    )
+
+
+def _shared_python() -> str:
+    folder, name = sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME")
+    library = Path(folder or "") / (name or "")
+    return str(library) if library.is_file() and library.suffix != ".a" else ""
