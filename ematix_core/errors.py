@@ -34,7 +34,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 _LISTED = 20
@@ -65,6 +65,14 @@ class EmatixError(Exception):
         """Add an outer place (such as `job orders`) to `where` and return the error itself."""
         if place not in self.where.split(", "):
             self.where = f"{place}, {self.where}" if self.where else place
+        return self
+
+    def masked(self, mask: Callable[[str], str]) -> Self:
+        """Pass every text of the error through `mask`, which hides secrets, and return the error itself."""
+        for name, value in vars(self).items():
+            if isinstance(value, str):
+                setattr(self, name, mask(value))
+        self.args = (self.what,)
         return self
 
     def __str__(self) -> str:

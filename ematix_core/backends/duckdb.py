@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from ematix_core.backends.duck_connection import driver, open_duck
 from ematix_core.backends.duck_session import LIMITS, TYPES, DuckSession, DuckSource, statement, transaction
 from ematix_core.backends.protocols import LocalQuery
-from ematix_core.errors import ConfigError, ConnectError
+from ematix_core.errors import ConfigError, ConnectError, EmatixError
 from ematix_core.sql.dialect import Dialect, Replace, Upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from ematix_core.backends.protocols import Query
@@ -82,6 +83,19 @@ class DuckDBSource(DuckSource):
         if not self._path.exists():
             raise ConnectError(f"there is no DuckDB file {self._path}", hint="A source is never created: check path=.")
         return open_duck(self._path, **_read_only(self._path), **self._options)
+
+    def schema(self, query: Query) -> pa.Schema:
+        """Return the query's schema; a file that is not there yet counts as empty, for queries that read no table."""
+        if self._path.exists():
+            return super().schema(query)
+        empty = DuckSource(open_duck)
+        try:
+            return empty.schema(query)
+        except EmatixError:
+            self._open()
+            raise
+        finally:
+            empty.close()
 
     def local_query(self, query: Query, target: Connection) -> LocalQuery | None:
         """Return the query itself for the same file on both sides."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ematix_core.backends import registry
+from ematix_core.config.redact import Redactor
 from ematix_core.config.secrets import resolve_connection
+from ematix_core.errors import EmatixError
 
 if TYPE_CHECKING:
-    from ematix_core.config.redact import Redactor
     from ematix_core.model.connection import Connection
 
 
@@ -17,8 +18,11 @@ def check_connection(connection: Connection, *, redactor: Redactor | None = None
 
     Raises SecretError, MissingDriverError, ConnectError, LockedError.
     """
+    redactor = redactor or Redactor()
     source = registry.source(resolve_connection(connection, redactor=redactor))
     try:
         return source.check()
+    except EmatixError as error:
+        raise error.masked(redactor.mask) from None
     finally:
         source.close()

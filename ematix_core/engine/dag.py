@@ -6,6 +6,7 @@ import logging
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.config.settings import Settings
@@ -103,7 +104,8 @@ class _Dag:
                     self._start_ready(pool)
             except KeyboardInterrupt:
                 self._cancel()
-        return [self._outcomes[job.name] for job in self._jobs]
+        unknown = JobOutcome("", "cancelled", error="stopped before its outcome was known")
+        return [self._outcomes.get(job.name) or replace(unknown, job=job.name) for job in self._jobs]
 
     def _start_ready(self, pool: ThreadPoolExecutor) -> None:
         self._skip()

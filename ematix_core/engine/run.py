@@ -39,7 +39,7 @@ def plan_job(job: Job, project: Project | None = None, *, settings: Settings | N
         with Attempt(env, job, context, Cancellation()) as attempt:
             return attempt.plan()
     except EmatixError as error:
-        raise error.at(f"job {job.name}") from error.__cause__
+        raise error.at(f"job {job.name}").masked(env.redactor.mask) from error.__cause__
 
 
 def run_job(
@@ -113,11 +113,12 @@ class _Runner:
             self._finish(Status.CANCELLED, error=str(error))
             raise error.at(f"job {self._job.name}") from None
         except EmatixError as error:
-            self._finish(Status.FAILED, error=str(error.at(f"job {self._job.name}")))
+            self._finish(Status.FAILED, error=str(error.at(f"job {self._job.name}").masked(self._env.redactor.mask)))
             raise
         except Exception as error:
             self._journal.exception("unexpected: the traceback tells more")
             unexpected = RunError(f"{type(error).__name__}: {error}", where=f"job {self._job.name}")
+            unexpected.masked(self._env.redactor.mask)
             self._finish(Status.FAILED, error=str(unexpected))
             raise unexpected from error
         return self._succeeded(results)
@@ -134,7 +135,7 @@ class _Runner:
         def failed(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
             assert isinstance(error, EmatixError)  # noqa: S101 - only transient ones are retried, and they are ours
-            self._store.attempt_failed(self._run.run_id, str(error))
+            self._store.attempt_failed(self._run.run_id, str(error.masked(self._env.redactor.mask)))
             self._attempt += 1
             self._env.progress.failed(self._job.name, error, retry_in=state.upcoming_sleep)
             self._journal.warning("attempt %s failed: %s", self._attempt - 1, error)
