@@ -153,7 +153,7 @@ def statement(query: Query) -> tuple[str, Mapping[str, Any]]:
     """Return the query as DuckDB's SQL with `$name` parameters, and their values."""
     if not query.sql:
         table = TableName.parse(query.table)
-        return f"SELECT * FROM {quote(table.schema, table.name)}", {}  # noqa: S608 - quoted
+        return f"SELECT * FROM {quote(table.schema, table.name)}", {}  # noqa: S608 - quoted names
     sql, bound = bind(query.sql, query.parameters, "named_dollar")
     return sql, dict(bound)
 
@@ -178,7 +178,7 @@ class DuckSession:
         if not found:
             return None
         nullable = dict(found)
-        select = f"SELECT * FROM {quote(table.schema, table.name)} LIMIT 0"  # noqa: S608 - quoted
+        select = f"SELECT * FROM {quote(table.schema, table.name)} LIMIT 0"  # noqa: S608 - quoted names
         with translated(select):
             schema = relation(self.connection, select, {}).to_arrow_table().schema
         return tuple(Column(c.name, c.type, nullable[c.name]) for c in columns_from(schema))
@@ -207,7 +207,7 @@ class DuckSession:
         feed = self._feed = Feed(self.kind, columns, batches)
         names = ", ".join(quote(column.name) for column in columns)
         view = "_ematix_batches"
-        insert = f"INSERT INTO {quote(table.schema, table.name)} ({names}) SELECT * FROM {view}"  # noqa: S608 - quoted
+        insert = f"INSERT INTO {quote(table.schema, table.name)} ({names}) SELECT * FROM {view}"  # noqa: S608 - quoted names
         self.require_running()
         self.connection.register(view, feed.reader())
         try:
@@ -234,7 +234,7 @@ class DuckSession:
 
     def clear(self, table: TableName) -> int:
         """DELETE every row; readers keep the old ones until the commit."""
-        return self.execute(f"DELETE FROM {quote(table.schema, table.name)}", {})  # noqa: S608 - quoted
+        return self.execute(f"DELETE FROM {quote(table.schema, table.name)}", {})  # noqa: S608 - quoted names
 
     def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
         """Run the statement; DuckDB reports the number of rows of DML itself."""

@@ -9,7 +9,8 @@ from sqlglot import exp
 
 from ematix_core.errors import DriftError, UnsupportedError
 from ematix_core.sql import build
-from ematix_core.types import Text, Unknown, widens
+from ematix_core.sql.widening import widens
+from ematix_core.types import Text, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ematix_core import types as t
-from ematix_core.types import ColumnType, from_arrow, widens
+from ematix_core.sql.widening import widens
+from ematix_core.types import ColumnType, from_arrow
 
 SIMPLE: list[type[ColumnType]] = [
     t.Boolean, t.TinyInt, t.SmallInt, t.Integer, t.BigInt, t.UTinyInt, t.USmallInt, t.UInteger, t.UBigInt, t.Float,

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ematix_core.backends.duck_connection import columns_from
 from ematix_core.backends.objects.manifest import Manifest, now
-from ematix_core.types import widens
+from ematix_core.sql.widening import widens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

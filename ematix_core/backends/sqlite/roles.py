@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.protocols import LocalQuery
-from ematix_core.backends.sqlite import DIALECT
 from ematix_core.backends.sqlite.connection import Database, driver
+from ematix_core.backends.sqlite.dialect import DIALECT
 from ematix_core.backends.sqlite.reading import TypedQuery
 from ematix_core.backends.sqlite.session import SQLiteSession, local_name, quote, transaction
 from ematix_core.errors import ConfigError, ConnectError, MissingSourceError, SqlError, near
@@ -130,7 +130,7 @@ class SQLiteSource:
 
 
 def _sql(query: Query) -> str:
-    return query.sql or f"SELECT * FROM {quote(local_name(TableName.parse(query.table)))}"  # noqa: S608 - quoted
+    return query.sql or f"SELECT * FROM {quote(local_name(TableName.parse(query.table)))}"  # noqa: S608 - quoted names
 
 
 class SQLiteTarget:

@@ -54,7 +54,7 @@ class SQLiteSession:
         known = {str(row[1]): column_type(str(row[2])) if row[2] else None for row in found}
         seen = {}
         if None in known.values():
-            schema = TypedQuery(self.database, f"SELECT * FROM {quote(name)}", {}).schema  # noqa: S608 - quoted
+            schema = TypedQuery(self.database, f"SELECT * FROM {quote(name)}", {}).schema  # noqa: S608 - quoted names
             seen = {field.name: from_arrow(field.type) for field in schema}
         return tuple(
             Column(str(row[1]), known[str(row[1])] or seen.get(str(row[1]), Text), not row[3] and not row[5])
@@ -103,7 +103,7 @@ class SQLiteSession:
 
     def clear(self, table: TableName) -> int:
         """DELETE every row; readers keep the old ones until the commit."""
-        return self.execute(f"DELETE FROM {quote(local_name(table))}", {})  # noqa: S608 - quoted
+        return self.execute(f"DELETE FROM {quote(local_name(table))}", {})  # noqa: S608 - quoted names
 
     def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
         """Run the statement; values are bound in the form that columns keep."""

@@ -1,0 +1,24 @@
+"""What SQLite can do; readable without its driver."""
+
+from __future__ import annotations
+
+from ematix_core.backends.sqlite.declared import TYPES, SQLiteDialect
+from ematix_core.sql.dialect import Dialect, Replace, Upsert
+
+DIALECT: Dialect = SQLiteDialect(
+    name="sqlite",
+    grammar="sqlite",
+    types=TYPES,
+    upsert=Upsert.UPDATE_INSERT,  # UPDATE .. FROM: https://www.sqlite.org/lang_update.html#upfrom
+    replace=Replace.TRANSACTION,  # https://www.sqlite.org/isolation.html
+    transactional_ddl=True,  # https://www.sqlite.org/lang_transaction.html
+    schemas=False,
+    temporary_staging=True,
+    declares_keys=True,
+    partial_indexes=True,  # https://www.sqlite.org/partialindex.html
+    alter_type=False,  # https://www.sqlite.org/lang_altertable.html
+    indexes_keys=True,
+    one_writer=True,  # https://www.sqlite.org/lockingv3.html
+    bulk="ADBC ingest of Arrow batches",
+    limits={"numeric_precision": 76},
+)
