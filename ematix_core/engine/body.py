@@ -137,7 +137,7 @@ def _from_iterator(items: Any, where: str) -> pa.RecordBatchReader:  # noqa: ANN
     return pa.RecordBatchReader.from_batches(first.schema, batches())
 
 
-def _unloadable(value: Any, where: str) -> RunError:  # noqa: ANN401 - anything
+def _unloadable(value: Any, where: str) -> RunError:  # noqa: ANN401 - any value at all
     return RunError(
         f"the function gave a {type(value).__name__}, which cannot be loaded",
         where=where,

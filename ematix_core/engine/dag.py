@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from ematix_core.engine.progress import Progress
     from ematix_core.engine.result import RunResult
+    from ematix_core.model.connection import ConnectionLookup
     from ematix_core.model.job import Job
-    from ematix_core.model.project import Project
     from ematix_core.store import RunStore
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 def run_workflow(
     work: Workflow | Iterable[Job],
-    project: Project | None = None,
+    project: ConnectionLookup | None = None,
     *,
     store: RunStore | None = None,
     settings: Settings | None = None,

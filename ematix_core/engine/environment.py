@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ematix_core.engine.progress import Progress
-    from ematix_core.model.connection import Connection
+    from ematix_core.model.connection import Connection, ConnectionLookup
     from ematix_core.model.job import Job, Target
-    from ematix_core.model.project import Project
 
 CLOCK_VARIABLE = "EMATIX_CLOCK"
 
@@ -38,7 +37,7 @@ class Environment:
     `lock_wait`: seconds to wait for a file that another job holds. `clock`: gives the time in UTC.
     """
 
-    project: Project | None = None
+    project: ConnectionLookup | None = None
     settings: Settings = field(default_factory=Settings.load)
     progress: Progress = field(default_factory=Silent)
     redactor: Redactor = field(default_factory=Redactor)

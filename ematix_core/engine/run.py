@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from ematix_core.engine.progress import Progress
     from ematix_core.engine.result import TargetResult
+    from ematix_core.model.connection import ConnectionLookup
     from ematix_core.model.job import Job
-    from ematix_core.model.project import Project
     from ematix_core.store import Run, RunStore
 
 _log = logging.getLogger(__name__)
 
 
-def plan_job(job: Job, project: Project | None = None, *, settings: Settings | None = None) -> JobPlan:
+def plan_job(job: Job, project: ConnectionLookup | None = None, *, settings: Settings | None = None) -> JobPlan:
     """Return what a run of the job would do now. Reads schemas and marks; changes nothing, records nothing."""
     env = Environment(project=project, settings=settings or Settings.load())
     context = RunContext(run_id="plan", job=job.name, attempt=1)
@@ -44,7 +44,7 @@ def plan_job(job: Job, project: Project | None = None, *, settings: Settings | N
 
 def run_job(
     job: Job,
-    project: Project | None = None,
+    project: ConnectionLookup | None = None,
     *,
     store: RunStore | None = None,
     settings: Settings | None = None,

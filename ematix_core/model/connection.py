@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from ematix_core.errors import DeclarationError, near
 
@@ -71,6 +71,15 @@ class Connection:
 
 def _settings(connection: Connection) -> list[Field[Any]]:
     return [f for f in fields(connection) if f.name not in {"name", "options"} and not f.metadata.get("state")]
+
+
+class ConnectionLookup(Protocol):
+    """Whatever knows connections by name, as a Project does."""
+
+    @property
+    def connections(self) -> Mapping[str, Connection]:
+        """The connections by name."""
+        ...
 
 
 @dataclass(frozen=True, repr=False)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ematix_core.engine.result import JobPlan, RunResult
     from ematix_core.model.check import Check
-    from ematix_core.model.project import Project
+    from ematix_core.model.connection import ConnectionLookup
 
 BODY_PARAMETERS = ("conn", "target", "watermark", "run")
 FILE_WATERMARK = "_file"
@@ -176,7 +176,7 @@ class Job:
         source = self.source_connection
         return source.name if isinstance(source, Connection) else source or ""
 
-    def plan(self, project: Project | None = None) -> JobPlan:
+    def plan(self, project: ConnectionLookup | None = None) -> JobPlan:
         """Return every statement that `run()` would execute, with the reason for each choice; changes nothing.
 
         Reads the source's schema and the target's tables. `project` finds connections given by name.
@@ -185,7 +185,7 @@ class Job:
 
         return plan_job(self, project)
 
-    def run(self, project: Project | None = None, **options: Any) -> RunResult:  # noqa: ANN401 - handed on to engine.run_job
+    def run(self, project: ConnectionLookup | None = None, **options: Any) -> RunResult:  # noqa: ANN401 - handed on to engine.run_job
         """Run the job in this process and return its RunResult; raises the EmatixError of the last attempt.
 
         The run is recorded in the store (`EMATIX_STORE`, default `.ematix/runs.db` in the working directory). A run

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ematix_core.engine.result import WorkflowResult
-    from ematix_core.model.project import Project
+    from ematix_core.model.connection import ConnectionLookup
 
 Catchup = Literal["latest", "all", "none"]
 _CATCHUPS = ("latest", "all", "none")
@@ -59,7 +59,7 @@ class Workflow:
         line = "; ".join(conditions) or "by hand"
         return line[0].upper() + line[1:]
 
-    def run(self, project: Project | None = None, **options: Any) -> WorkflowResult:  # noqa: ANN401 - handed on to engine.run_workflow
+    def run(self, project: ConnectionLookup | None = None, **options: Any) -> WorkflowResult:  # noqa: ANN401 - handed on to engine.run_workflow
         """Run the jobs in this process, in the order of their dependencies, and return the WorkflowResult.
 
         A job whose upstream failed is skipped. `project` finds connections given by name.

@@ -217,7 +217,7 @@ class SqlRunStore:
             **asdict(ProcessIdentity.current()),
         }  # fmt: skip
 
-    def _update_own(self, connection: sa.Connection, run_id: str, **values: Any) -> None:  # noqa: ANN401 - columns
+    def _update_own(self, connection: sa.Connection, run_id: str, **values: Any) -> None:  # noqa: ANN401 - columns by name
         """Update an open run of this process. Raises StoreError if it is no longer open or not this process's."""
         table = tables.runs
         statement = sa.update(table).where(table.c.run_id == run_id, table.c.status == Status.RUNNING, _own(table))
