@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -17,7 +17,7 @@ from ematix_core.model.job import job
 from ematix_core.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -91,10 +91,19 @@ class Reached:
 class Conformance:
     """Base of the suites. A subclass says how to reach the system, by `connection`.
 
-    `connection` is a Connection, or a static method that makes one for a folder that the test may use.
+    `connection` is a Connection, or a static method that makes one for a folder that the test may use. `gaps` names
+    tests (with their parameters, `test_x[y]`) that the system is known to fail, each with the reason; one that passes
+    all the same is a failure.
     """
 
     connection: Any
+    gaps: ClassVar[Mapping[str, str]] = {}
+
+    @pytest.fixture(autouse=True)
+    def known_gap(self, request: pytest.FixtureRequest) -> None:
+        """Mark a test that is named in `gaps` as one that must fail."""
+        if (reason := self.gaps.get(request.node.name)) is not None:
+            request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
 
     @pytest.fixture
     def system(self, tmp_path: Path) -> Iterator[Reached]:

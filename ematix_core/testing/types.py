@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from ematix_core.errors import EmatixError, UnsupportedError
 from ematix_core.model.table import Column, TableDef, TableName
 from ematix_core.testing.reach import Conformance, Reached
 from ematix_core.testing.values import SAMPLES, column
-from ematix_core.types import BigInt, from_arrow
+from ematix_core.types import BigInt, Bytes, ColumnType, Text, from_arrow
 
 MANY_COLUMNS = 300
 LARGE = 50 * 1024 * 1024
@@ -30,16 +31,9 @@ class TypeConformance(Conformance):
         values = column(sample)
         sent = pa.table({"n": pa.array(range(len(values)), pa.int64()), "value": values})
         declared = TableDef(TableName("", table), (Column("n", BigInt), Column("value", kind)))
-        try:
-            system.dialect.sql_type(kind, column="value")
-        except UnsupportedError:
+        if not self._holds(system, kind):
             with pytest.raises(UnsupportedError, match="value"):
                 system.plan(declared, sent)
-            return
-        try:
-            system.plan(declared, sent)
-        except UnsupportedError as error:
-            assert "value" in str(error)  # noqa: PT017 - a format of files may hold less than its Dialect names
             return
         system.load(declared, sent)
         back = system.read(table).sort_by("n")
@@ -85,15 +79,34 @@ class TypeConformance(Conformance):
     @pytest.mark.parametrize("kind", ["text", "bytes"])
     def test_one_value_of_fifty_megabytes(self, system: Reached, table: str, kind: str) -> None:
         value = "é" * (LARGE // 2) if kind == "text" else b"\x00\xff" * (LARGE // 2)
+        if not self._holds(system, Text if kind == "text" else Bytes):
+            return
         system.load(table, pa.table({"value": [value, None]}))
         assert system.read(table).column("value").to_pylist() == [value, None]
 
+    @staticmethod
+    def _holds(system: Reached, kind: type[ColumnType]) -> bool:
+        target = system.target()
+        try:
+            target.dialect.sql_type(kind, column="value")
+            target.check_columns([Column("value", kind)])
+        except UnsupportedError:
+            return False
+        finally:
+            target.close()
+        return True
+
 
 def plain(values: pa.ChunkedArray[Any]) -> list[object]:
-    """Return the values as Python values that compare exactly: times as counts of their unit, floats by their text."""
+    """Return the values in a form that compares exactly: times as counts of nanoseconds, floats by their text.
+
+    Two things may change on the way: the sign of zero, and how a JSON document is laid out.
+    """
     kind: Any = values.type
     if isinstance(kind, pa.BaseExtensionType):
         storage: list[Any] = [chunk.storage for chunk in cast("list[Any]", values.chunks)]
+        if isinstance(kind, pa.JsonType):
+            return [text and json.loads(text) for text in pa.chunked_array(storage).to_pylist()]
         return plain(pa.chunked_array(storage))
     if pa.types.is_timestamp(kind) or pa.types.is_time64(kind) or pa.types.is_duration(kind):
         return [None if n is None else n * 1000 ** (3 - _unit(kind)) for n in values.cast(pa.int64()).to_pylist()]
@@ -101,7 +114,7 @@ def plain(values: pa.ChunkedArray[Any]) -> list[object]:
         counts = values.cast(pa.int32()).cast(pa.int64()).to_pylist()
         return [None if n is None else n * 1000 ** (3 - _unit(kind)) for n in counts]
     if pa.types.is_floating(kind):
-        return [repr(value) for value in values.to_pylist()]
+        return [repr(0.0 if value == 0 else value) for value in values.to_pylist()]
     return list(values.to_pylist())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ematix_core.model.connection import Connection, ObjectStoreConnection
 from ematix_core.testing import (
@@ -31,19 +31,36 @@ class TestParquet(
         return ObjectStoreConnection("files", path=str(folder), format="parquet")
 
 
+_ROUND_TRIP = "test_values_come_back_as_they_were_sent"
+
+
 class TestCsv(TargetConformance, StrategyConformance, TypeConformance):
+    gaps: ClassVar = {"test_one_value_of_fifty_megabytes[text]": "DuckDB's CSV reader gives up on lines that long"}
+
     @staticmethod
     def connection(folder: Path) -> Connection:
         return ObjectStoreConnection("files", path=str(folder), format="csv")
 
 
 class TestOrc(TargetConformance, StrategyConformance, TypeConformance):
+    gaps: ClassVar = {
+        f"{_ROUND_TRIP}[{kind}{unit}]": "Arrow reads ORC times as nanoseconds: years before 1678 and after 2261 fail"
+        for kind in ("timestamp", "timestamp_tz")
+        for unit in ("", "[s]", "[ms]")
+    }
+
     @staticmethod
     def connection(folder: Path) -> Connection:
         return ObjectStoreConnection("files", path=str(folder), format="orc")
 
 
 class TestJsonLines(TargetConformance, StrategyConformance, TypeConformance):
+    gaps: ClassVar = {
+        "test_one_value_of_fifty_megabytes[text]": "DuckDB's JSON reader takes objects of 16 MB at most",
+        f"{_ROUND_TRIP}[numeric[38, 38]]": "DuckDB writes .5 for 0.5, which is no JSON",
+        f"{_ROUND_TRIP}[numeric[38, 9]]": "DuckDB reads JSON numbers of more than 17 digits as DOUBLE",
+    }
+
     @staticmethod
     def connection(folder: Path) -> Connection:
         return ObjectStoreConnection("files", path=str(folder), format="jsonl")

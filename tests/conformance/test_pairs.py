@@ -58,6 +58,11 @@ def connection(system: str, folder: Path) -> Connection:
     return ObjectStoreConnection(system, path=str(folder), format=system)
 
 
+def held_by(system: str, table: pa.Table) -> pa.Table:
+    """Return the columns that the system can hold: text formats have no form for binary."""
+    return table.drop_columns("raw") if system in {"csv", "jsonl"} and "raw" in table.column_names else table
+
+
 @pytest.fixture(scope="module")
 def store() -> Iterator[RunStore]:
     with open_store("memory:") as opened:
@@ -69,16 +74,20 @@ def filled(request: pytest.FixtureRequest, store: RunStore, tmp_path_factory: py
     """Return a source that holds the varied table; each is filled once for all its targets."""
     folder = tmp_path_factory.mktemp(request.param)
     reached = Reached(connection(request.param, folder), folder, store)
-    reached.load("varied", VARIED)
+    reached.load("varied", held_by(request.param, VARIED))
     return reached
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_varied_table_arrives_as_it_left(filled: Reached, store: RunStore, tmp_path: Path, system: str) -> None:
     target = Reached(connection(system, tmp_path), tmp_path, store)
-    result = target.load("arrived", None, source_connection=filled.connection, source_table="varied")
-    assert (result.rows_read, result.inserted) == (VARIED.num_rows, VARIED.num_rows)
+    sent = held_by(system, held_by(filled.connection.name, VARIED))
+    names = ", ".join(f'"{name}"' for name in sent.column_names)
+    body = f'SELECT {names} FROM "varied"' if sent.num_columns < VARIED.num_columns else None
+    table = "" if body else "varied"
+    result = target.load("arrived", body, source_connection=filled.connection, source_table=table)
+    assert (result.rows_read, result.inserted) == (sent.num_rows, sent.num_rows)
     arrived = target.read("arrived").sort_by("id")
-    assert arrived.column_names == VARIED.column_names
-    for name in VARIED.column_names:
-        assert plain(arrived.column(name)) == plain(VARIED.column(name)), name
+    assert arrived.column_names == sent.column_names
+    for name in sent.column_names:
+        assert plain(arrived.column(name)) == plain(sent.column(name)), name
