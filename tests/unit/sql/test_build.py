@@ -1,0 +1,74 @@
+"""The builders: every identifier is quoted, and what is rendered is what the system takes."""
+
+from __future__ import annotations
+
+import pytest
+from sqlglot import exp
+
+from ematix_core.backends import registry
+from ematix_core.errors import DeclarationError
+from ematix_core.model.table import TableName
+from ematix_core.sql import build
+
+DUCKDB, SQLITE = registry.dialect("duckdb"), registry.dialect("sqlite")
+
+
+def flat(statement: exp.Expr, kind: str = "duckdb") -> str:
+    return " ".join(build.text(statement, registry.dialect(kind)).split())
+
+
+@pytest.mark.parametrize("name", ["select", "two words", 'a "b"', "x;--", "ünï", "UPPER"])
+def test_identifiers_are_quoted_whatever_they_are(name: str) -> None:
+    quoted = '"' + name.replace('"', '""') + '"'
+    assert flat(build.drop(TableName("", name))) == f"DROP TABLE {quoted}"
+    assert flat(build.is_null(name, "t")) == f'"t".{quoted} IS NULL'
+
+
+def test_derived_table_keeps_its_alias() -> None:
+    query = exp.select(build.col("x", "d")).from_(
+        build.derived(exp.select(build.col("x")).from_(build.table(TableName("", "t"))), "d")
+    )
+    for kind in ("duckdb", "sqlite"):
+        assert flat(query, kind) == 'SELECT "d"."x" FROM ( SELECT "x" FROM "t" ) AS "d"'
+
+
+@pytest.mark.parametrize(("kind", "text"), [("duckdb", "IS DISTINCT FROM"), ("sqlite", "IS NOT")])
+def test_difference_is_null_safe_in_every_grammar(kind: str, text: str) -> None:
+    assert text in flat(build.differs(["a", "b"], "t", "s"), kind)
+
+
+def test_nothing_to_compare_differs_never() -> None:
+    assert flat(build.differs([], "t", "s")) == "FALSE"
+    assert flat(build.same_values([], "t", "s")) == "TRUE"
+
+
+def test_update_names_its_target_and_source() -> None:
+    update = build.update_from(
+        TableName("a", "t"), {"v": build.col("v", "s")}, source=build.table(TableName("", "rows"), "s"),
+        where=build.same_keys(["k"], "t", "s"),
+    )  # fmt: skip
+    assert flat(update) == 'UPDATE "a"."t" AS "t" SET "v" = "s"."v" FROM "rows" AS "s" WHERE "t"."k" = "s"."k"'
+
+
+def test_null_never_wins_a_descending_order() -> None:
+    ranked = build.ranked("rank", [build.col("k")], [build.descending(build.col("v"))])
+    for kind in ("duckdb", "sqlite"):
+        assert 'ORDER BY "v" DESC' in flat(ranked, kind)
+        assert "NULLS FIRST" not in flat(ranked, kind)
+
+
+def test_condition_that_is_no_sql_is_a_declaration_error() -> None:
+    with pytest.raises(DeclarationError, match="filter"):
+        build.translated("a >", DUCKDB, what="filter")
+
+
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("SELECT * FROM a JOIN x.b USING (id)", {"a", "b"}),
+        ('SELECT (SELECT max(v) FROM "C c") FROM a', {"C c", "a"}),
+        ("this is no SQL at all (", set()),
+    ],
+)
+def test_tables_that_a_query_reads_are_found(sql: str, tables: set[str]) -> None:
+    assert build.tables_in(sql, SQLITE) == tables

@@ -1,0 +1,39 @@
+-- create table
+CREATE TABLE "orders" (
+  "id" BIGINT NOT NULL,
+  "name" VARCHAR,
+  "at" TIMESTAMPTZ
+);
+
+-- stage rows | counts staged | into _ematix_staging
+
+-- check keys are present
+SELECT
+  "id"
+FROM "_ematix_staging"
+WHERE
+  (
+    "id" IS NULL
+  )
+LIMIT 5;
+
+-- check keys are unique
+SELECT
+  "id",
+  COUNT(*) AS "rows"
+FROM "_ematix_staging"
+GROUP BY
+  "id"
+HAVING
+  COUNT(*) > 1
+LIMIT 5;
+
+-- insert | counts inserted | into orders
+SELECT
+  "s"."id",
+  "s"."name",
+  "s"."at"
+FROM "_ematix_staging" AS "s";
+
+-- drop staging
+DROP TABLE "_ematix_staging";

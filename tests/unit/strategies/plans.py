@@ -1,0 +1,75 @@
+"""Plans as text, for the fixtures: the same small change planned for each mode and dialect."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ematix_core.backends import registry
+from ematix_core.engine.result import step_text
+from ematix_core.model.mode import append, merge, scd2, truncate
+from ematix_core.model.table import Column, TableName
+from ematix_core.sql.ddl import Wanted, plan_ddl
+from ematix_core.strategies.plan import Change
+from ematix_core.strategies.planner import plan_load
+from ematix_core.types import BigInt, Boolean, Text, TimestampTZ
+
+if TYPE_CHECKING:
+    from ematix_core.model.mode import Mode
+    from ematix_core.strategies.plan import Plan
+
+DIALECTS = ("duckdb", "sqlite")
+TABLE = TableName("", "orders")
+COLUMNS = (Column("id", BigInt, nullable=False), Column("name", Text), Column("at", TimestampTZ))
+HASH = Column("row_hash", Text)
+_HISTORY = {"valid_from": TimestampTZ, "valid_to": TimestampTZ, "is_current": Boolean, "row_hash": Text}
+CASES: dict[str, tuple[Mode, dict[str, bool | str]]] = {
+    "append_straight": (append(), {}),
+    "append_staged": (append(), {"staged": True}),
+    "append_since_by_row": (append(), {"since": "at"}),
+    "append_since_by_key": (append(), {"since": "at", "keyed": True}),
+    "truncate_straight": (truncate(), {}),
+    "truncate_staged": (truncate(), {"staged": True}),
+    "merge_new_table": (merge(keys="id"), {"new": True}),
+    "merge": (merge(keys="id"), {}),
+    "merge_latest_with_deletes": (merge(keys="id", order_by="at", deletes="delete"), {}),
+    "scd2_new_table": (scd2(keys="id"), {"new": True}),
+    "scd2_load_time": (scd2(keys="id", deletes="close", ttl=timedelta(days=30)), {}),
+    "scd2_event_time": (scd2(keys="id", event_time="at", deletes="close"), {}),
+}
+
+
+def plan(case: str, kind: str) -> Plan:
+    """Return the plan of a case for a kind of target."""
+    mode, given = CASES[case]
+    dialect = registry.dialect(kind)
+    history = mode.name == "scd2"
+    keyed = mode.name in {"merge", "scd2"} or "keyed" in given
+    table = COLUMNS if not history else (*COLUMNS, *(Column(name, kind_of) for name, kind_of in _HISTORY.items()))
+    wanted = Wanted(TABLE, table, merge_key=("id",) if keyed else (), current="is_current" if history else "")
+    new = bool(given.get("new"))
+    event_time = getattr(mode, "event_time", None)
+    change = Change(
+        target=TABLE,
+        columns=(*COLUMNS, HASH) if history else COLUMNS,
+        mode=mode,
+        keys=("id",) if keyed else (),
+        compare=tuple(c.name for c in COLUMNS[1:] if c.name != event_time) if keyed else (),
+        new=new,
+        staged=bool(given.get("staged")),
+        since=str(given.get("since", "")),
+    )
+    return plan_load(change, plan_ddl(wanted, None if new else table, dialect, "error"), dialect)
+
+
+def text(made: Plan) -> str:
+    """Return the plan with one comment line a step: what it is, what its rows count as, what is bound."""
+    lines = []
+    for step in made.steps:
+        about = [step.name]
+        about += [f"counts {step.counts}"] if step.counts else []
+        about += [f"binds {', '.join(bound)}"] if (bound := getattr(step, "parameters", ())) else []
+        target = getattr(step, "table", None)
+        about += [f"into {target}"] if target is not None else []
+        lines += [f"-- {' | '.join(about)}", *([step_text(step) + ";"] if step_text(step) else []), ""]
+    return "\n".join(lines)

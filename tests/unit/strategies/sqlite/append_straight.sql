@@ -1,0 +1,1 @@
+-- load rows | counts inserted | into orders

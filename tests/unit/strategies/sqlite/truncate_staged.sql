@@ -1,0 +1,13 @@
+-- stage rows | counts staged | into _ematix_staging
+
+-- remove the old rows | counts deleted | into orders
+
+-- load rows | counts inserted | into orders
+SELECT
+  "id",
+  "name",
+  "at"
+FROM "_ematix_staging";
+
+-- drop staging
+DROP TABLE "_ematix_staging";
