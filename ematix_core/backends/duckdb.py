@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ematix_core.backends.duck_connection import driver, open_duck
-from ematix_core.backends.duck_session import LIMITS, TYPES, DuckSession, DuckSource, statement, transaction
+from ematix_core.backends.duck.connection import driver, open_duck
+from ematix_core.backends.duck.session import LIMITS, TYPES, DuckSession, DuckSource, statement, transaction
 from ematix_core.backends.protocols import LocalQuery
 from ematix_core.errors import ConfigError, ConnectError, EmatixError
 from ematix_core.sql.dialect import Dialect, Replace, Upsert

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ematix_core.backends.duck_connection import columns_from
 from ematix_core.errors import DeclarationError, DriftError, UnsupportedError, near
 from ematix_core.model.mode import Append, Merge, Mode, Scd2
-from ematix_core.model.table import Column, TableDef
+from ematix_core.model.table import Column, TableDef, columns_from
 from ematix_core.sql.ddl import Wanted
 from ematix_core.types import Boolean, ColumnType, Text, TimestampTZ
 

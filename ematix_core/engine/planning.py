@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ematix_core.backends.duck_connection import columns_from
-from ematix_core.backends.duckdb import DIALECT as DUCKDB
 from ematix_core.engine.columns import Resolved, resolve
 from ematix_core.engine.watermark import FILE_COLUMN
 from ematix_core.errors import DeclarationError, near
 from ematix_core.model.mode import Append, Scd2, Truncate
-from ematix_core.model.table import Column
+from ematix_core.model.table import Column, columns_from
+from ematix_core.query.local import DIALECT as DUCKDB
 from ematix_core.query.local import schema_of
 from ematix_core.sql import build
 from ematix_core.sql.ddl import DdlPlan, plan_ddl

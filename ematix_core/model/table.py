@@ -8,12 +8,14 @@ import types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from ematix_core.errors import DeclarationError
+from ematix_core.errors import DeclarationError, UnsupportedError
 from ematix_core.model.normalize import Normalizer, chain
-from ematix_core.types import ColumnType
+from ematix_core.types import ColumnType, from_arrow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pyarrow as pa
 
 _CAMEL_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -82,6 +84,20 @@ class Column:
     def normalized(self, column_sql: str) -> str:
         """Return the DuckDB SQL of the column after its normalizers, given the SQL of what the source brings."""
         return chain(self.normalizers, column_sql)
+
+
+def columns_from(schema: pa.Schema) -> tuple[Column, ...]:
+    """Return the columns of an Arrow schema. Raises UnsupportedError naming a column that no column type fits."""
+    columns = []
+    for found in schema:
+        try:
+            columns.append(Column(found.name, from_arrow(found.type), found.nullable))
+        except TypeError as error:
+            raise UnsupportedError(
+                f"column {found.name!r} has the type {found.type}, which ematix cannot carry",
+                hint="Cast it in the query, to text for example.",
+            ) from error
+    return tuple(columns)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ematix_core.backends.duck_connection import BATCH_ROWS, open_duck, translated
+from ematix_core.backends.duck.connection import BATCH_ROWS, open_duck, translated
+from ematix_core.backends.duckdb import DIALECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow as pa
+
+__all__ = ["DIALECT", "run_sql", "schema_of"]
 
 
 def run_sql(sql: str, rows: pa.RecordBatchReader, name: str) -> pa.RecordBatchReader:

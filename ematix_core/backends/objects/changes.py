@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ematix_core.backends.duck_connection import columns_from
 from ematix_core.backends.objects.manifest import Manifest, now
+from ematix_core.model.table import columns_from
 from ematix_core.sql.widening import widens
 
 if TYPE_CHECKING:

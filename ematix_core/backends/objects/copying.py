@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from ematix_core.backends.duck_arrow import plain_batches, plain_schema
-from ematix_core.backends.duck_connection import BATCH_ROWS, quote, relation
+from ematix_core.backends.duck.arrow import plain_batches, plain_schema
+from ematix_core.backends.duck.connection import BATCH_ROWS, quote, relation
 from ematix_core.backends.objects.csv_files import literal
 from ematix_core.backends.objects.files import told
 from ematix_core.backends.objects.manifest import DataFile

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ematix_core.backends.duck_connection import driver, open_duck, quote
+from ematix_core.backends.duck.connection import driver, open_duck, quote
 from ematix_core.backends.objects.text_files import first_record, line_at, records, shortened
 
 if TYPE_CHECKING:

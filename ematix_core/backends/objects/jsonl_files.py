@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.backends.duck_connection import driver, open_duck, quote
+from ematix_core.backends.duck.connection import driver, open_duck, quote
 from ematix_core.backends.objects.csv_files import BadRow, literal
 from ematix_core.backends.objects.text_files import shortened
 from ematix_core.errors import BadRowError

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.backends.duck_connection import quote, translated
+from ematix_core.backends.duck.connection import quote, translated
 from ematix_core.errors import SourceError, SqlError
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ematix_core.backends.duck_connection import columns_from, quote
+from ematix_core.backends.duck.connection import quote
 from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_groups, literal
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.jsonl_files import JsonlGroup, jsonl_group
 from ematix_core.backends.objects.settings import Settings, format_of
 from ematix_core.backends.objects.text_files import decompress
 from ematix_core.errors import SourceError, UnsupportedError
+from ematix_core.model.table import columns_from
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.backends.duck_arrow import plain_schema, plain_table
-from ematix_core.backends.duck_connection import columns_from, open_duck, quote, relation, translated
-from ematix_core.backends.duck_session import values as bound_values
+from ematix_core.backends.duck.arrow import plain_schema, plain_table
+from ematix_core.backends.duck.connection import open_duck, quote, relation, translated
+from ematix_core.backends.duck.session import values as bound_values
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.objects.changes import TableChanges
 from ematix_core.backends.objects.copying import Output, copy
@@ -24,7 +24,7 @@ from ematix_core.backends.objects.settings import check_columns
 from ematix_core.backends.objects.staging import is_shown, is_temporary, require_temporary
 from ematix_core.errors import EmatixError, LockedError, MissingSourceError, SqlError, UnsupportedError
 from ematix_core.failpoint import failpoint
-from ematix_core.model.table import TableName
+from ematix_core.model.table import TableName, columns_from
 from ematix_core.sql.parameters import bind
 
 if TYPE_CHECKING:

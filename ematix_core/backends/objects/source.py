@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ematix_core.backends.duck_arrow import plain_batches, plain_schema
-from ematix_core.backends.duck_connection import BATCH_ROWS, driver, open_duck, quote, relation, translate
-from ematix_core.backends.duck_session import values
+from ematix_core.backends.duck.arrow import plain_batches, plain_schema
+from ematix_core.backends.duck.connection import BATCH_ROWS, driver, open_duck, quote, relation, translate
+from ematix_core.backends.duck.session import values
 from ematix_core.backends.objects.csv_files import BadRow, CsvGroup, rejects
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.files import LocalFiles

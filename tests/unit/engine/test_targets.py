@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 
@@ -13,6 +13,9 @@ from ematix_core.errors import CheckFailedError, DriftError, UnsupportedError
 from ematix_core.model import normalize
 from ematix_core.types import BigInt, Text, TimestampTZ  # noqa: TC001 - the table decorator reads them
 from tests.unit.engine.shop import job, rows_of, table, tables_of
+
+if TYPE_CHECKING:
+    from ematix_core.model.job import Drift
 
 ROWS = [(1, " a", 1), (2, "b ", 2), (2, "b", 3)]
 
@@ -108,7 +111,7 @@ def test_transforms_and_normalizers_shape_the_rows(warehouse: ematix.Connection)
 )
 def test_a_new_column_is_added_or_left_out_as_the_policy_says(
     warehouse: ematix.Connection,
-    policy: Any,
+    policy: Drift,
     columns: list[str],
 ) -> None:
     job(lambda: "SELECT * FROM rows", source_connection=_memory(), target="t", target_connection=warehouse).run()

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ematix_core.backends.duck_connection import columns_from
 from ematix_core.backends.objects.source import ObjectSource
 from ematix_core.backends.objects.target import ObjectTarget
 from ematix_core.backends.protocols import LoadRecord, Query
 from ematix_core.model.connection import ObjectStoreConnection
-from ematix_core.model.table import TableName
+from ematix_core.model.table import TableName, columns_from
 
 if TYPE_CHECKING:
     from pathlib import Path

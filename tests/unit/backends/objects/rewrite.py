@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from ematix_core.backends.duck_connection import columns_from
 from ematix_core.backends.objects.target import ObjectTarget
 from ematix_core.backends.protocols import LoadRecord
 from ematix_core.model.connection import ObjectStoreConnection
-from ematix_core.model.table import TableName
+from ematix_core.model.table import TableName, columns_from
 
 TABLE = TableName("analytics", "events")
 

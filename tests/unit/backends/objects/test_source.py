@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import orc
 
-from ematix_core.backends.duck_connection import open_duck
+from ematix_core.backends.duck.connection import open_duck
 from ematix_core.backends.objects.source import ObjectSource
 from ematix_core.backends.protocols import Query
 from ematix_core.errors import BadRowError, ConfigError, MissingSourceError, SourceError, SqlError, UnsupportedError

@@ -15,12 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ematix_core.backends.duck_connection import columns_from
 from ematix_core.backends.objects.manifest import History
 from ematix_core.backends.objects.source import ObjectSource
 from ematix_core.backends.protocols import Query, SourceFile
 from ematix_core.errors import ConversionError, LockedError, UnsupportedError
-from ematix_core.model.table import Column, TableName
+from ematix_core.model.table import Column, TableName, columns_from
 from ematix_core.strategies.plan import STAGING
 from ematix_core.types import BigInt, Interval, Numeric, Text
 

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.backends.duck_arrow import plain_batches, plain_schema, plain_table
-from ematix_core.backends.duck_connection import BATCH_ROWS, columns_from, driver, quote, relation, translated
+from ematix_core.backends.duck.arrow import plain_batches, plain_schema, plain_table
+from ematix_core.backends.duck.connection import BATCH_ROWS, driver, quote, relation, translated
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.ledger import SqlLedger
 from ematix_core.errors import CancelledError, MissingSourceError, SqlError, UnsupportedError, near
 from ematix_core.failpoint import failpoint
-from ematix_core.model.table import Column, TableName
+from ematix_core.model.table import Column, TableName, columns_from
 from ematix_core.sql.parameters import bind
 
 if TYPE_CHECKING:

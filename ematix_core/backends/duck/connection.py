@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ematix_core.backends.duck_arrow import plain_schema
 from ematix_core.errors import (
     CancelledError,
     ConfigError,
@@ -29,16 +28,12 @@ from ematix_core.errors import (
     RunError,
     SourceError,
     SqlError,
-    UnsupportedError,
 )
-from ematix_core.model.table import Column
-from ematix_core.types import from_arrow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import ModuleType
 
-    import pyarrow as pa
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 BATCH_ROWS = 122_880
@@ -167,20 +162,6 @@ def _located(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
 def quote(*names: str) -> str:
     """Return the names as one quoted identifier, empty ones left out: `"analytics"."orders"`."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names if name)
-
-
-def columns_from(schema: pa.Schema) -> tuple[Column, ...]:
-    """Return the columns of an Arrow schema. Raises UnsupportedError naming a column that no column type fits."""
-    columns = []
-    for field in plain_schema(schema):
-        try:
-            columns.append(Column(field.name, from_arrow(field.type), field.nullable))
-        except TypeError as error:
-            raise UnsupportedError(
-                f"column {field.name!r} has the type {field.type}, which ematix cannot carry",
-                hint=f"Cast it in the query, for example: CAST({quote(field.name)} AS VARCHAR).",
-            ) from error
-    return tuple(columns)
 
 
 @contextmanager

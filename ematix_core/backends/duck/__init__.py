@@ -1,0 +1,1 @@
+"""DuckDB as ematix uses it, shared by the kinds that run on it: `duckdb`, `memory` and `objects`."""
