@@ -78,9 +78,9 @@ def main() -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Make the folder, or remove what an earlier run of the demo left in it; nobody else's files are touched."""
+    """Make the folder, or remove what an earlier run left in it; in a folder that SHOP_DATA names, nothing else."""
     mark = folder / ".made-by-demo"
-    if folder.exists() and any(folder.iterdir()) and not mark.exists():
+    if "SHOP_DATA" in os.environ and folder.exists() and any(folder.iterdir()) and not mark.exists():
         sys.exit(f"SHOP_DATA={folder} holds files that the demo did not make: name a new folder.")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
