@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -91,8 +92,9 @@ class Attempt:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def queue(self) -> None:
-        """Wait for the files that admit one process; held until the attempt is closed."""
+    def queue(self) -> float:
+        """Wait for the files that admit one process; held until the attempt is closed. Returns the seconds waited."""
+        started = time.monotonic()
         files = [self._source.exclusive(), *(place.backend.exclusive() for place in self._places)]
         self._open.enter_context(
             exclusive(
@@ -100,6 +102,7 @@ class Attempt:
                 tell=lambda text: self._env.progress.waiting(self._job.name, text),
             )
         )  # fmt: skip
+        return time.monotonic() - started
 
     def plan(self) -> JobPlan:
         """Look at source and targets and decide everything; changes nothing."""

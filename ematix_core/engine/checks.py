@@ -9,7 +9,7 @@ from ematix_core.errors import CheckFailedError
 from ematix_core.model.table import Column, TableName
 from ematix_core.sql import checks as sql
 from ematix_core.sql.ddl import Wanted, plan_ddl
-from ematix_core.strategies.staging import STAGED
+from ematix_core.strategies.staging import ASIDE, STAGED
 from ematix_core.types import BigInt, Text, TimestampTZ
 
 if TYPE_CHECKING:
@@ -84,6 +84,9 @@ class CheckRun:
         columns = tuple(Column(c.name, c.type) for c in self._plan.columns)
         table = side_table(self._session, self._plan, QUARANTINE, (*columns, *extra))
         names = tuple(column.name for column in columns)
+        if self._plan.aside:
+            keys = sql.broken_keys(check, STAGED, self._plan.dialect, self._plan.aside)
+            self._session.insert(ASIDE, self._plan.aside, keys, {})
         query, remove = sql.set_aside(check, STAGED, self._plan.dialect, names)
         self._session.insert(table, (*names, *(c.name for c in extra)), query, self._parameters)
         self._session.execute(remove, {})

@@ -11,7 +11,7 @@ from ematix_core.backends.protocols import LoadRecord
 from ematix_core.engine.checks import CheckRun, keep_rejected
 from ematix_core.engine.post import run_post_steps
 from ematix_core.engine.result import COUNTS, TargetResult
-from ematix_core.engine.stream import fitted, from_mark
+from ematix_core.engine.stream import fitted, from_mark, watched
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, encode, to_python
 from ematix_core.errors import EmptySourceError, KeyViolationError, RunError, Transient
 from ematix_core.model.mode import Scd2
@@ -173,10 +173,10 @@ class Load:
                 session.execute(statement, {})
             names = [column.name for column in step.columns]
             rows = session.insert(step.table, names, plan.local.sql, plan.local.parameters)
+            self._counts["rows_read"] = rows
             self._note_highest(step)
         else:
             rows = session.load(step.table, step.columns, self._stream(step))
-        self._counts["rows_read"] = rows
         self._keep_rejected()
         if step.create and plan.target.checks:
             self._checks = CheckRun(session, plan, self._parameters | {LOAD_TIME: self._task.load_time})
@@ -190,9 +190,13 @@ class Load:
         rows = task.rows
         if task.high_water is not None and task.watermark is not None:
             rows = from_mark(rows, task.high_water.column, decode(task.watermark))
+        rows = watched(rows, self._count)
         if plan.shape:
             rows = run_sql(plan.shape, rows, SOURCE)
         return fitted(rows, step.columns, f"table {plan.table}")
+
+    def _count(self, batch: pa.RecordBatch) -> None:
+        self._counts["rows_read"] += batch.num_rows
 
     def _note_highest(self, step: Fill) -> None:
         water = self._task.high_water

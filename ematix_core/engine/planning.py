@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ematix_core.engine.columns import Resolved, resolve
@@ -15,8 +15,10 @@ from ematix_core.query.local import schema_of
 from ematix_core.sql import build
 from ematix_core.sql.ddl import DdlPlan, plan_ddl
 from ematix_core.sql.shape import SOURCE, Shape, shape_sql
+from ematix_core.sql.widening import widens
 from ematix_core.strategies.plan import Change, Fill, Insert, Plan
 from ematix_core.strategies.planner import plan_load
+from ematix_core.strategies.staging import deletes
 from ematix_core.types import Text
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class TargetPlan:
 
     `columns`: what arrives, in order, with its final types. `shape`: the DuckDB query over the rows, empty when
     Arrow casts are enough. `local`: the target's session reads the source by itself, by this query. `existing`: the
-    table's columns as the plan found them.
+    table's columns as the plan found them. `aside`: the keys that are noted for rows that checks set aside.
     """
 
     target: Target
@@ -45,6 +47,7 @@ class TargetPlan:
     shape: str = ""
     local: LocalQuery | None = None
     existing: tuple[Column, ...] | None = None
+    aside: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -68,6 +71,7 @@ def plan_target(found: Situation) -> TargetPlan:
     table = build.placed(target.name, dialect)
     resolved = resolve(target, found.schema, table)
     _check_watermark(found, resolved)
+    _check_bad_rows(found)
     existing = found.session.columns(table)
     ddl = plan_ddl(resolved.wanted, existing, dialect, target.on_drift)
     columns = _loaded(resolved, ddl)
@@ -77,13 +81,14 @@ def plan_target(found: Situation) -> TargetPlan:
         target=table, columns=_with_hash(columns, shape), mode=target.mode, keys=resolved.keys,
         compare=tuple(c for c in resolved.compare if c in {x.name for x in columns}), new=existing is None,
         staged=_staged(found, table, local, existing), unique_keys=_unique(found, table, resolved, existing),
-        since=_since(found),
+        since=_since(found), sets_aside=any(check.severity == "quarantine" for check in target.checks),
     )  # fmt: skip
     notes = (*_notes(found, table, local, shape), *resolved.notes)
     plan = plan_load(change, ddl, dialect, notes)
     return TargetPlan(
         target=target, table=table, dialect=dialect, plan=plan, columns=change.columns, local=local,
         shape=shape_sql(shape, DUCKDB) if shape.needs_sql else "", existing=existing,
+        aside=change.keys if change.sets_aside and deletes(change) else (),
         warnings=(*resolved.warnings, *plan.warnings),
     )  # fmt: skip
 
@@ -116,6 +121,14 @@ def _check_watermark(found: Situation, resolved: Resolved) -> None:
         )  # fmt: skip
 
 
+def _check_bad_rows(found: Situation) -> None:
+    if found.job.on_bad_rows == "quarantine" and getattr(found.target.mode, "deletes", "ignore") != "ignore":
+        raise DeclarationError(
+            "deletes with on_bad_rows='quarantine' would delete the keys of lines that could not be read",
+            where=f"job {found.job.name}", hint="Set on_bad_rows='fail', or deletes='ignore'.",
+        )  # fmt: skip
+
+
 def _loaded(resolved: Resolved, ddl: DdlPlan) -> tuple[Column, ...]:
     """Return the rows' columns with the types that the table will have, normalizers kept."""
     final = {column.name: column for column in ddl.columns}
@@ -139,10 +152,12 @@ def _shape(found: Situation, resolved: Resolved, columns: tuple[Column, ...]) ->
         given = schema_of(shape_sql(plain, DUCKDB), found.schema, SOURCE)
     types = {column.name: column.type for column in columns_from(given)}
     casts = frozenset(c.name for c in columns if types[c.name] is not c.type)
+    exact = all(widens(types[c.name], c.type) for c in columns)
+    shape = replace(plain, casts=casts, exact=exact)
     if not isinstance(mode, Scd2):
-        return Shape(columns=columns, casts=casts, transforms=transforms)
+        return shape
     compare = tuple(c for c in resolved.compare if c in {x.name for x in columns})
-    return Shape(columns=columns, casts=casts, transforms=transforms, hash_of=compare, hash_name=mode.row_hash)
+    return replace(shape, hash_of=compare, hash_name=mode.row_hash)
 
 
 def _local(found: Situation, shape: Shape, columns: tuple[Column, ...]) -> LocalQuery | None:
@@ -153,9 +168,11 @@ def _local(found: Situation, shape: Shape, columns: tuple[Column, ...]) -> Local
     watermark = found.job.watermark not in {None, FILE_COLUMN}
     if shape.needs_sql and (watermark or found.dialect.grammar != DUCKDB.grammar):
         return None
-    if shape.casts and found.dialect.grammar != DUCKDB.grammar:
+    if shape.casts and (found.dialect.grammar != DUCKDB.grammar or not shape.exact):
         return None
-    sql = shape_sql(shape, DUCKDB, f"(\n{local.sql}\n)")
+    if shape.transforms:
+        return None  # so that the rows read are counted before they are filtered
+    sql = shape_sql(shape, DUCKDB, f"(\n{local.sql}\n)", cast=True)
     return type(local)(sql=sql, setup=local.setup, parameters=local.parameters)
 
 

@@ -98,7 +98,7 @@ class _Runner:
         self._journal = journal
         self._cancellation = cancellation
         self._attempt = run.attempts
-        self._started = time.monotonic()
+        self._started = time.monotonic()  # moved on by what is spent in queues: seconds are those of work
         self._plan: JobPlan | None = None
 
     def run(self) -> RunResult:
@@ -157,7 +157,7 @@ class _Runner:
         button.limit(job.timeout)
         try:
             with Attempt(env, job, context, button) as attempt:
-                attempt.queue()
+                self._started += attempt.queue()
                 self._plan = attempt.plan()
                 return attempt.load()
         finally:

@@ -84,6 +84,14 @@ def samples(check: Check, rows: TableName, dialect: Dialect, columns: tuple[str,
     )
 
 
+def broken_keys(check: Check, rows: TableName, dialect: Dialect, keys: tuple[str, ...]) -> str:
+    """Return the query for the keys of the rows that break the check, without NULLs."""
+    condition = broken(check, rows, dialect)
+    assert condition is not None  # noqa: S101 - see count_broken
+    found = exp.select(*build.cols(keys, "t")).from_(build.table(rows, "t")).where(condition)
+    return build.text(found.where(*[exp.Not(this=build.is_null(key, "t")) for key in keys]), dialect)
+
+
 def whole(check: Check, rows: TableName, dialect: Dialect) -> str:
     """Return the query for what a check of the whole load looks at: the number of rows, or the highest value."""
     if check.kind == "row_count":

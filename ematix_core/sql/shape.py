@@ -21,11 +21,14 @@ class Shape:
     """What happens to the rows between source and target.
 
     `columns`: what comes out, in order, with the types wanted. `casts`: those of them whose type differs from what
-    is read. `hash_of` and `hash_name`: the columns that the row hash covers, and its name; empty for none.
+    is read; `exact`: every value that is read fits the type wanted, so that DuckDB may cast (it would round or cut
+    others, where Arrow's casts on a stream refuse them). `hash_of` and `hash_name`: the columns that the row hash
+    covers, and its name; empty for none.
     """
 
     columns: tuple[Column, ...]
     casts: frozenset[str] = frozenset()
+    exact: bool = True
     transforms: tuple[Transform, ...] = ()
     hash_of: tuple[str, ...] = ()
     hash_name: str = ""
@@ -36,19 +39,21 @@ class Shape:
         return bool(self.transforms or self.hash_name or any(column.normalizers for column in self.columns))
 
 
-def shape_sql(shape: Shape, dialect: Dialect, rows: str = f'"{SOURCE}"') -> str:
+def shape_sql(shape: Shape, dialect: Dialect, rows: str = f'"{SOURCE}"', *, cast: bool = False) -> str:
     """Return the query over `rows` (a relation's name, or a query in parentheses) in DuckDB SQL.
 
-    Normalizers come first, then the transforms in their order, then casts and the hash.
+    Normalizers come first, then the transforms in their order, then the hash of the values as they will be stored,
+    and, with `cast`, the types wanted.
     """
     query = f"SELECT {', '.join(_normalized(column) for column in shape.columns)}\nFROM {rows} AS s"
     for transform in shape.transforms:
         query = _transformed(query, transform)
-    names = [_cast(column, shape, dialect) for column in shape.columns]
-    if shape.hash_name:
-        names.append(f"{_hash(shape.hash_of)} AS {_quote(shape.hash_name)}")
-    if not shape.casts and not shape.hash_name:
+    if not shape.hash_name and not (cast and shape.casts):
         return query
+    stored = {column.name: _cast(column, shape, dialect) for column in shape.columns}
+    names = [f"{stored[c.name]} AS {_quote(c.name)}" if cast else _quote(c.name) for c in shape.columns]
+    if shape.hash_name:
+        names.append(f"{_hash([stored[name] for name in shape.hash_of])} AS {_quote(shape.hash_name)}")
     return f"SELECT {', '.join(names)}\nFROM (\n{query}\n) AS shaped"
 
 
@@ -65,12 +70,12 @@ def _cast(column: Column, shape: Shape, dialect: Dialect) -> str:
     name = _quote(column.name)
     if column.name not in shape.casts:
         return name
-    return f"CAST({name} AS {dialect.sql_type(column.type, column=column.name)}) AS {name}"
+    return f"CAST({name} AS {dialect.sql_type(column.type, column=column.name)})"
 
 
-def _hash(columns: tuple[str, ...]) -> str:
-    """Return the MD5 of the columns as text, NULL told apart from every text by a control character."""
-    parts = [f"coalesce(CAST({_quote(c)} AS VARCHAR), chr(30))" for c in columns]
+def _hash(values: list[str]) -> str:
+    """Return the MD5 of the values as text, NULL told apart from every text by a control character."""
+    parts = [f"coalesce(CAST({value} AS VARCHAR), chr(30))" for value in values]
     return f"md5({' || chr(31) || '.join(parts) or repr('')})"
 
 

@@ -30,7 +30,7 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
         name="append", why=why, table=change.target, columns=change.names, query=build.text(query, dialect),
         parameters=parameters, counts=Count.INSERTED,
     )  # fmt: skip
-    return [staging.fill(change), apply, *staging.cleanup(staging.STAGED, dialect)]
+    return [staging.fill(change), apply, *staging.cleanup(change, staging.STAGED, dialect)]
 
 
 def _all(change: Change) -> exp.Select:

@@ -26,7 +26,7 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     if dialect.upsert is not Upsert.UPDATE_INSERT:
         raise UnsupportedError(f"{dialect.name}: merge by {dialect.upsert.value} is not built yet")
     rows, prepared = staging.keyed_rows(change, dialect, mode.order_by)
-    plan: list[Step] = [staging.fill(change), *prepared]
+    plan: list[Step] = [*staging.aside(change, dialect), staging.fill(change), *prepared]
     if mode.deletes == "delete":
         plan += staging.refuse_empty(rows, dialect, allow_empty=mode.allow_empty)
     plan += staging.target_unique(change, rows, dialect)
@@ -35,7 +35,7 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     plan.append(_insert(change, rows, dialect))
     if mode.deletes == "delete" and not change.new:
         plan.append(_delete(change, rows, dialect))
-    return [*plan, *staging.cleanup(rows, dialect)]
+    return [*plan, *staging.cleanup(change, rows, dialect)]
 
 
 def _update(change: Change, rows: TableName, dialect: Dialect) -> list[Step]:
@@ -62,8 +62,7 @@ def _insert(change: Change, rows: TableName, dialect: Dialect) -> Insert:
 
 
 def _delete(change: Change, rows: TableName, dialect: Dialect) -> Execute:
-    staged = exp.select(exp.Literal.number(1)).from_(build.table(rows, "s"))
-    gone = build.not_exists(staged.where(build.same_keys(change.keys, "s", "t")))
+    gone = staging.missing(change, rows)
     return Execute(
         name="delete", why="deletes='delete': keys that the load lacks",
         sql=build.text(build.delete(change.target, gone), dialect), counts=Count.DELETED,

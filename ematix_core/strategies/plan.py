@@ -103,7 +103,8 @@ class Change:
     is the row hash. `keys`, `compare`: resolved, empty for append and truncate. `new`: the table is made by this
     load, so it is empty. `staged`: rows must pass through staging (data checks, a query that reads the target).
     `unique_keys`: the system keeps the target's keys unique by itself. `since`: the watermark column, when an earlier
-    load left a mark, so that rows at the mark may be in the target already.
+    load left a mark, so that rows at the mark may be in the target already. `sets_aside`: checks may take rows out of
+    staging; their keys still count as present.
     """
 
     target: TableName
@@ -115,6 +116,7 @@ class Change:
     staged: bool = False
     unique_keys: bool = False
     since: str = ""
+    sets_aside: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     mode = _mode(change)
     if dialect.upsert is Upsert.NONE:
         raise UnsupportedError(f"{dialect.name}: scd2 needs updates, which it does not have")
-    plan: list[Step] = [staging.fill(change)]
+    plan: list[Step] = [*staging.aside(change, dialect), staging.fill(change)]
     if mode.event_time:
         rows = staging.STAGED
         plan += history.checks(change, dialect)
@@ -46,7 +46,7 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     if not change.new:
         plan += _close_missing(change, mode, rows, dialect)
         plan += _expire(change, mode, rows, dialect)
-    return [*plan, *staging.cleanup(rows, dialect)]
+    return [*plan, *staging.cleanup(change, rows, dialect)]
 
 
 def _mode(change: Change) -> Scd2:
@@ -76,8 +76,7 @@ def _close_missing(change: Change, mode: Scd2, rows: TableName, dialect: Dialect
         plan.append(_reopen(change, mode, dialect))
     if mode.deletes != "close":
         return plan
-    staged = exp.select(exp.Literal.number(1)).from_(build.table(rows, "s"))
-    gone = build.not_exists(staged.where(build.same_keys(change.keys, "s", "t")))
+    gone = staging.missing(change, rows)
     why = "deletes='close': keys that the load lacks"
     return [*plan, _close(change, dialect, exp.and_(build.col(mode.is_current, "t"), gone), why)]
 

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from ematix_core.model.table import TableName
 from ematix_core.sql import build
+from ematix_core.sql.ddl import Wanted, create_table
 from ematix_core.strategies.plan import STAGING, Count, Execute, Fill, Require, Step, Tally
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 STAGED = TableName("", STAGING)
 LATEST = TableName("", f"{STAGING}_latest")
+ASIDE = TableName("", f"{STAGING}_aside")
+"""Keys of rows that checks took out of staging: they are in the load, so deletes leave their keys alone."""
 _SAMPLES = 5
 
 
@@ -25,6 +28,30 @@ def fill(change: Change) -> Fill:
         name="stage rows", why="applied to the target as one change", table=STAGED, columns=change.columns,
         create=True, counts=Count.STAGED,
     )  # fmt: skip
+
+
+def deletes(change: Change) -> bool:
+    """Say whether keys that the load lacks are deleted or closed."""
+    return getattr(change.mode, "deletes", "ignore") != "ignore"
+
+
+def aside(change: Change, dialect: Dialect) -> list[Step]:
+    """Return the step that makes room for the keys of rows set aside, where deletes must know them."""
+    if not (change.sets_aside and deletes(change)):
+        return []
+    keys = tuple(column for column in change.columns if column.name in change.keys)
+    sql = create_table(Wanted(ASIDE, keys), dialect, temporary=dialect.temporary_staging)
+    return [Execute(name="prepare quarantine", why="keys of rows set aside are not deleted", sql=sql)]
+
+
+def missing(change: Change, rows: TableName) -> exp.Expr:
+    """Return the condition that the load lacks the key of the target's row `t`."""
+    staged = exp.select(exp.Literal.number(1)).from_(build.table(rows, "s"))
+    gone = build.not_exists(staged.where(build.same_keys(change.keys, "s", "t")))
+    if not change.sets_aside:
+        return gone
+    kept = exp.select(exp.Literal.number(1)).from_(build.table(ASIDE, "q"))
+    return exp.and_(gone, build.not_exists(kept.where(build.same_keys(change.keys, "q", "t"))))
 
 
 def keyed_rows(change: Change, dialect: Dialect, order_by: str | None) -> tuple[TableName, list[Step]]:
@@ -55,9 +82,10 @@ def keyed_rows(change: Change, dialect: Dialect, order_by: str | None) -> tuple[
     return LATEST, steps
 
 
-def cleanup(rows: TableName, dialect: Dialect) -> list[Step]:
+def cleanup(change: Change, rows: TableName, dialect: Dialect) -> list[Step]:
     """Return the steps that drop what staging made."""
     made = [rows, STAGED] if rows != STAGED else [STAGED]
+    made += [ASIDE] if change.sets_aside and deletes(change) else []
     return [
         Execute(name="drop staging", why="the rows are in the target", sql=build.text(build.drop(t), dialect))
         for t in made

@@ -41,4 +41,4 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
         name="load rows", why="after the old ones are gone", table=change.target, columns=change.names,
         query=build.text(query, dialect), counts=Count.INSERTED,
     )  # fmt: skip
-    return [staging.fill(change), clear, apply, *staging.cleanup(staging.STAGED, dialect)]
+    return [staging.fill(change), clear, apply, *staging.cleanup(change, staging.STAGED, dialect)]

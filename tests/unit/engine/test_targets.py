@@ -9,9 +9,9 @@ import pytest
 import ematix_core as ematix
 from ematix_core import pk
 from ematix_core.engine.post import PostStepError
-from ematix_core.errors import CheckFailedError, DriftError, UnsupportedError
+from ematix_core.errors import CheckFailedError, ConversionError, DriftError, UnsupportedError
 from ematix_core.model import normalize
-from ematix_core.types import BigInt, Text, TimestampTZ  # noqa: TC001 - the table decorator reads them
+from ematix_core.types import BigInt, String, Text, TimestampTZ  # noqa: TC001 - the table decorator reads them
 from tests.unit.engine.shop import job, rows_of, table, tables_of
 
 if TYPE_CHECKING:
@@ -161,3 +161,36 @@ def test_a_mode_that_the_system_lacks_is_refused_when_planned() -> None:
 
     with pytest.raises(UnsupportedError, match="objects targets cannot be loaded with mode 'merge'"):
         load.plan()
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
+@pytest.mark.parametrize("mode", [ematix.merge(keys="id", deletes="delete"), ematix.scd2(keys="id", deletes="close")])
+def test_a_row_set_aside_does_not_count_as_deleted(kind: str, mode: Any) -> None:  # noqa: ANN401 - a mode of any kind
+    target = {"duckdb": ematix.DuckDBConnection, "sqlite": ematix.SQLiteConnection}[kind]("t", path="t.db")
+    rows = [(1, "a", 1), (2, "b", 1), (3, "c", 1)]
+    load = job(
+        lambda: table(rows), target="t", target_connection=target, mode=mode,
+        checks=[ematix.expect.not_null("name", severity="quarantine")],
+    )  # fmt: skip
+    load.run()
+    rows[:] = [(1, "a", 1), (2, None, 2)]  # type: ignore[list-item] # the name that the check forbids
+
+    result = load.run()
+
+    assert (result.quarantined, result.deleted + result.closed) == (1, 1)
+
+
+def test_a_value_that_duckdb_would_round_or_cut_is_refused(warehouse: ematix.Connection) -> None:
+    @ematix.table()
+    class Narrow:
+        id: BigInt
+        code: String[2]
+
+    source = ematix.MemoryConnection("memory")
+    for query in ("SELECT 1.7 AS id, 'ab' AS code", "SELECT 1 AS id, 'abc' AS code"):
+        load = job(lambda query=query: query, source_connection=source, target=Narrow, target_connection=warehouse)
+        with pytest.raises(ConversionError):
+            load.run()
+        inside = job(lambda query=query: query, target=Narrow, target_connection=warehouse)
+        with pytest.raises(ConversionError):
+            inside.run()
