@@ -45,6 +45,8 @@ VARIED = pa.table(
         "raw": pa.array([b"", b"\x00\xff", None, b"plain", b"'\"", b"\\x41"], pa.binary()),
     }
 )
+# Text formats have no form for binary, and DuckDB reads JSON numbers of more than 17 digits as DOUBLE.
+NOT_HELD = {"csv": ("raw",), "jsonl": ("raw", "amount")}
 
 
 def connection(system: str, folder: Path) -> Connection:
@@ -59,8 +61,8 @@ def connection(system: str, folder: Path) -> Connection:
 
 
 def held_by(system: str, table: pa.Table) -> pa.Table:
-    """Return the columns that the system can hold: text formats have no form for binary."""
-    return table.drop_columns("raw") if system in {"csv", "jsonl"} and "raw" in table.column_names else table
+    """Return the columns that the system can hold."""
+    return table.drop_columns([name for name in NOT_HELD.get(system, ()) if name in table.column_names])
 
 
 @pytest.fixture(scope="module")

@@ -56,14 +56,13 @@ def append_since(table: Table, rows: Sequence[Row], *, mark: Any, watermark: str
     """Add the rows at or above `mark` that are not in yet; equal rows which came twice stay twice."""
     there = Counter(_frozen(row) for row in table if row[watermark] is not None and row[watermark] >= mark)
     fresh = []
-    for row in rows:
-        if row[watermark] is None or row[watermark] < mark:
-            continue
+    brought = [row for row in rows if row[watermark] is not None and row[watermark] >= mark]
+    for row in brought:
         if there[_frozen(row)] > 0:
             there[_frozen(row)] -= 1
         else:
             fresh.append(row)
-    return [*table, *fresh], Counts(inserted=len(fresh), unchanged=0)
+    return [*table, *fresh], Counts(inserted=len(fresh), unchanged=len(brought) - len(fresh))
 
 
 def truncate(table: Table, rows: Sequence[Row]) -> tuple[Table, Counts]:

@@ -1,0 +1,52 @@
+"""Faults that the properties found and that are not mended yet, each as small as it gets.
+
+An expected failure that passes is a failure: whoever mends one moves it to the tests.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ematix_core.model.mode import scd2
+from tests.property import histories
+from tests.property.bench import KINDS, Bench
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.property.model import Row
+
+MODE = scd2(keys="k", event_time="at", deletes="close")
+
+
+def row(key: int, value: int, hour: int) -> Row:
+    return {"k": key, "a": value, "b": "x", "at": histories.START + timedelta(hours=hour)}
+
+
+@pytest.fixture(params=KINDS)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    return Bench.make(request.param, tmp_path)
+
+
+@pytest.mark.xfail(strict=True, reason="a staged row that begins a version and reopens its key is counted twice")
+def test_row_that_splits_history_and_reopens_its_key_is_applied_once(bench: Bench) -> None:
+    target = bench.table(MODE)
+    target.load([row(1, 1, 0), row(2, 1, 0)], histories.load_time(0))
+    target.load([row(2, 1, 0)], histories.load_time(1))
+    assert target.load([row(1, 2, 1)], histories.load_time(2)).unchanged == 0
+
+
+@pytest.mark.xfail(strict=True, reason="a key is reopened at the load's time although a later version is planned")
+def test_key_with_a_version_in_the_future_is_not_reopened_across_it(bench: Bench) -> None:
+    target = bench.table(MODE)
+    target.load([row(1, 1, 7), row(1, 2, 8), row(2, 1, 0)], histories.load_time(0))
+    target.load([row(2, 1, 0)], histories.load_time(1))
+    target.load([row(1, 3, 1), row(2, 1, 0)], histories.load_time(2))
+    versions = sorted(
+        (v["valid_from"], v["valid_to"]) for v in target.rows() if v["k"] == 1 and v["valid_from"] != v["valid_to"]
+    )
+    assert all(end is not None and end <= start for (_, end), (start, _) in pairwise(versions))
