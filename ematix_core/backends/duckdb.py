@@ -44,6 +44,14 @@ DIALECT = Dialect(
     limits=LIMITS,
 )
 
+_WRITING = {
+    # A table has no order; a query's ORDER BY is kept all the same. In order, two threads leave a broken row group
+    # beside each whole one, and the checkpoint at the end writes everything a second time: 6M rows x 16 columns from
+    # Parquet take 11 s of CPU, 1,040 MB and a file of 358 MB against 5.4 s, 490 MB and 196 MB.
+    # https://duckdb.org/docs/current/guides/performance/how_to_tune_workloads
+    "preserve_insertion_order": False,
+}
+
 
 def source(connection: Connection) -> DuckDBSource:
     """Return what reads from the database file."""
@@ -168,7 +176,7 @@ class DuckDBTarget:
 
     def _connect(self) -> DuckDBPyConnection:
         if self._connection is None:
-            self._connection = open_duck(self._path, **self._options)
+            self._connection = open_duck(self._path, **{**_WRITING, **self._options})
         return self._connection
 
     @contextmanager
