@@ -7,17 +7,26 @@ A connection is a frozen record. Its text may hold `${...}` references; they are
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
-from functools import cache
-from typing import Any, ClassVar, Protocol
+from difflib import get_close_matches
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 from ematix_core.errors import DeclarationError, near
+from ematix_core.model.options import explained, misuse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_C = TypeVar("_C", bound="Connection")
 
 _SENSITIVE = r"password|passwd|pwd|passphrase|secret|token|(?:api|access|account)_?key|credential|private"
 _SENSITIVE_NAME = re.compile(_SENSITIVE, re.IGNORECASE)
 # Up to the last @: a password may hold / and @ that somebody forgot to escape, and showing too little does no harm.
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@:\s]*):\S*@")
+_NEARLY = 0.7
+"""How alike (by difflib's ratio) an option and a field must be to take the one for a misspelling of the other."""
 _SECRET_PARAMETER = re.compile(
     rf"([\w.-]*(?:{_SENSITIVE})[\w.-]*)(\s*=\s*)('(?:\\.|[^'\\])*'|\"[^\"]*\"|[^&\s;]+)", re.IGNORECASE
 )
@@ -38,6 +47,22 @@ def _shown(name: str, value: Any) -> Any:  # noqa: ANN401 - any setting that a d
     if isinstance(value, list | tuple):
         return [_shown("", inner) for inner in value]
     return value
+
+
+def _explained(cls: type[_C]) -> type[_C]:
+    """Make the class refuse settings that it does not have with the near one, instead of by a TypeError."""
+    made: Callable[..., None] = cls.__init__
+
+    @wraps(made)
+    def init(self: _C, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - what the user wrote
+        hint = "" if "name" in settings or args else "Write the connection's name first."
+        if error := misuse(made, cls.__name__, (self, *args), settings, hint=hint):
+            name = args[0] if args else settings.get("name")
+            raise error.at(f"connection {name}") if name else error
+        made(self, *args, **settings)
+
+    cls.__init__ = init  # type: ignore[assignment]  # the same signature, with better errors
+    return cls
 
 
 @dataclass(frozen=True)
@@ -82,6 +107,7 @@ class ConnectionLookup(Protocol):
         ...
 
 
+@_explained
 @dataclass(frozen=True, repr=False)
 class SQLiteConnection(Connection):
     """A SQLite database file. `path` is relative to the working directory."""
@@ -90,6 +116,7 @@ class SQLiteConnection(Connection):
     path: str = ""
 
 
+@_explained
 @dataclass(frozen=True, repr=False)
 class DuckDBConnection(Connection):
     """A DuckDB database file. `path` is relative to the working directory."""
@@ -98,6 +125,7 @@ class DuckDBConnection(Connection):
     path: str = ""
 
 
+@_explained
 @dataclass(frozen=True, repr=False)
 class ObjectStoreConnection(Connection):
     """A folder of files.
@@ -111,6 +139,7 @@ class ObjectStoreConnection(Connection):
     format: str = "parquet"
 
 
+@_explained
 @dataclass(frozen=True, repr=False, eq=False)
 class MemoryConnection(Connection):
     """Tables held by the connection object itself, for tests and for data already in Python.
@@ -122,6 +151,15 @@ class MemoryConnection(Connection):
     kind: ClassVar[str] = "memory"
     tables: Mapping[str, Any] = field(default_factory=dict, metadata={"state": True})
     state: dict[str, Any] = field(default_factory=dict, metadata={"state": True})
+
+    def table(self, name: str) -> pa.Table:
+        """Return the rows of a table, such as `analytics.orders`, as they are now: for tests of what a job wrote.
+
+        Raises MissingSourceError with the near name when there is no such table.
+        """
+        from ematix_core.engine.connections import read_table
+
+        return read_table(self, name)
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -136,15 +174,25 @@ def make_connection(name: str, kind: str, settings: Mapping[str, Any]) -> Connec
     """Build the typed connection for `kind`; settings that are no field of it become `options`.
 
     A kind outside the built-in ones gives a plain Connection subclass; whether a backend serves it is found out when
-    it is used. Raises DeclarationError for a name that is empty.
+    it is used. Raises DeclarationError for a name that is empty, and for a setting whose name is nearly a field's.
     """
     if not name:
         raise DeclarationError("a connection needs a name", hint="Pass name='...'.")
     cls = CONNECTION_CLASSES.get(kind) or _foreign(kind)
     own = {f.name for f in fields(cls) if f.name not in {"name", "options"}}
     options = {key: value for key, value in settings.items() if key not in own and key != "options"}
+    _refuse_misspelled(name, options, own - set(settings))
     options |= dict(settings.get("options") or {})
     return cls(name, options=options, **{key: value for key, value in settings.items() if key in own})
+
+
+def _refuse_misspelled(name: str, options: Mapping[str, Any], unset: set[str]) -> None:
+    """Refuse an option that looks like a field that nothing sets; `options=` is the way to give it all the same."""
+    for option in options:
+        if matches := get_close_matches(option, sorted(unset), n=1, cutoff=_NEARLY):
+            raise DeclarationError(
+                f"unknown setting {option!r}", where=f"connection {name}", hint=f"Did you mean {matches[0]!r}?"
+            )
 
 
 @cache
@@ -166,8 +214,23 @@ def named_connection(value: ConnectionLike | None, option: str) -> Connection | 
     )
 
 
-def connection(cls: type) -> Connection:
+@overload
+def connection(cls: type, /) -> Connection: ...
+@overload
+def connection() -> Callable[[type], Connection]: ...
+@explained("@ematix.connection", hint="The settings stand in the class: kind = '...', path = '...'.")
+def connection(cls: type | None = None, /) -> Connection | Callable[[type], Connection]:
     """Make a Connection of the decorated class: named after it, with `kind` and its other attributes as settings."""
+    if cls is None:
+        return _declared
+    return _declared(cls)
+
+
+def _declared(cls: type) -> Connection:
+    if not isinstance(cls, type):
+        raise DeclarationError(
+            f"@ematix.connection is given {cls!r}, which is no class", hint="Write it over a class with kind = '...'."
+        )
     settings = {key: value for key, value in vars(cls).items() if not key.startswith("_")}
     kind = settings.pop("kind", None)
     name = settings.pop("name", cls.__name__)

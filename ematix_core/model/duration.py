@@ -29,8 +29,8 @@ def parse_duration(value: str | timedelta, option: str) -> timedelta:
     return length
 
 
-def _from_text(text: str, option: str) -> timedelta:
-    match = _TEXT.fullmatch(text)
+def _from_text(text: object, option: str) -> timedelta:
+    match = _TEXT.fullmatch(str(text))
     if match is None:
         raise DeclarationError(f"{option}={text!r} is no length of time", hint="Write '1 day', '90 seconds', ...")
     unit = match[2].lower().removesuffix("s")

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ematix_core.errors import DeclarationError, near
+from ematix_core.model.check import Check
 from ematix_core.model.connection import Connection, ConnectionLike, named_connection
+from ematix_core.model.duration import parse_duration
 from ematix_core.model.mode import Merge, Mode, ModeLike, Scd2, parse_mode
+from ematix_core.model.options import explained, explained_decorator, listed, listed_as, tags_of
 from ematix_core.model.retry import Retry
 from ematix_core.model.schedule import Schedule
 from ematix_core.model.table import TableDef, TableLike, TableName
@@ -16,9 +19,9 @@ from ematix_core.model.transform import PostStep, StepLike, Transform, as_post_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from ematix_core.engine.result import JobPlan, RunResult
-    from ematix_core.model.check import Check
     from ematix_core.model.connection import ConnectionLookup
 
 BODY_PARAMETERS = ("conn", "target", "watermark", "run")
@@ -63,30 +66,31 @@ class Target:
         return self.connection.name if isinstance(self.connection, Connection) else self.connection or ""
 
 
+@explained("a target", kind="target")
 def target(
     table: TableLike,
     *,
     connection: ConnectionLike | None = None,
     mode: ModeLike = "append",
     on_drift: Drift = "error",
-    checks: Sequence[Check] = (),
-    transforms: Sequence[Transform] = (),
-    after: Sequence[StepLike] = (),
+    checks: Sequence[Check] | Check = (),
+    transforms: Sequence[Transform] | Transform = (),
+    after: Sequence[StepLike] | StepLike = (),
 ) -> Target:
     """Declare one of several targets of a job, each with its own connection and mode.
 
     `table`: a declaration or a name. `mode`: as on a job. `on_drift`: "error", "warn", "add" or "evolve".
     `checks`: data checks on the staged rows. `transforms`: row transforms before the load. `after`: SQL text or
-    functions run in the target's transaction after the load.
+    functions run in the target's transaction after the load. A single one needs no list.
     """
     return Target(
         table=_declared_table(table),
         connection=named_connection(connection, "connection"),
         mode=parse_mode(mode),
         on_drift=on_drift,
-        checks=tuple(checks),
-        transforms=tuple(transforms),
-        after=tuple(as_post_step(step) for step in after),
+        checks=listed_as(Check, checks, "checks", "Write expect.not_null('id'), expect.unique('id'), ..."),
+        transforms=listed_as(Transform, transforms, "transforms", "Write ematix.limit(3), ematix.filter_where('...')."),
+        after=tuple(as_post_step(step) for step in listed(after)),
     )
 
 
@@ -204,11 +208,14 @@ class Job:
         return f"<job {self.name} ({', '.join(f'{one.mode.name} {one.name}' for one in self.targets)})>"
 
 
+@explained_decorator(
+    "@ematix.job", kind="job", hint="Write @ematix.job(target=..., target_connection=...) over the function."
+)
 def job(
     *,
     name: str = "",
     target: TableLike | None = None,
-    targets: Sequence[Target | TableLike] = (),
+    targets: Sequence[Target | TableLike] | Target | TableLike = (),
     source_connection: ConnectionLike | None = None,
     target_connection: ConnectionLike | None = None,
     mode: ModeLike = "append",
@@ -216,17 +223,17 @@ def job(
     watermark: str | None = None,
     depends_on: Sequence[Job | str] | Job | str = (),
     retries: int | Retry = 0,
-    timeout: float | None = None,
+    timeout: float | str | timedelta | None = None,
     on_drift: Drift = "error",
     on_bad_rows: BadRows = "fail",
-    checks: Sequence[Check] = (),
-    transforms: Sequence[Transform] = (),
-    after: Sequence[StepLike] = (),
+    checks: Sequence[Check] | Check = (),
+    transforms: Sequence[Transform] | Transform = (),
+    after: Sequence[StepLike] | StepLike = (),
     schedule: str | None = None,
     timezone: str | None = None,
     pool: str = "",
     priority: int = 0,
-    tags: Sequence[str] = (),
+    tags: Sequence[str] | str = (),
     owner: str = "",
 ) -> Callable[[Callable[..., Any]], Job]:
     """Declare a job: the function says what to read, the options where it goes and how.
@@ -234,7 +241,8 @@ def job(
     The function takes any of `conn`, `target`, `watermark`, `run` and returns SQL text, an Arrow table, reader or
     iterator of batches, a polars or pandas frame, or nothing with `source_table=`. `source_connection`: default the
     target's. `watermark`: a column; rows at or above its last value are read, bound to `:watermark`; or "_file": new
-    files. `timeout`: seconds an attempt. The rest: see `target()`, `Retry`, `workflow()`. Raises DeclarationError.
+    files. `timeout`: of an attempt, in seconds or as "1 hour". The rest: `target()`, `Retry`, `workflow()`.
+    Raises DeclarationError.
     """
     each = {"mode": mode, "on_drift": on_drift, "checks": checks, "transforms": transforms, "after": after}
 
@@ -243,9 +251,9 @@ def job(
             return Job(
                 name=name or body.__name__, body=body, targets=_targets(target, targets, target_connection, each),
                 source_connection=named_connection(source_connection, "source_connection"), source_table=source_table,
-                watermark=watermark, depends_on=_names(depends_on), timeout=timeout, on_bad_rows=on_bad_rows,
+                watermark=watermark, depends_on=_names(depends_on), timeout=_seconds(timeout), on_bad_rows=on_bad_rows,
                 retry=retries if isinstance(retries, Retry) else Retry(retries),
-                schedule=Schedule.of(schedule, timezone), pool=pool, priority=priority, tags=tuple(tags), owner=owner,
+                schedule=Schedule.of(schedule, timezone), pool=pool, priority=priority, tags=tags_of(tags), owner=owner,
                 doc=inspect.getdoc(body) or "", module=body.__module__,
             )  # fmt: skip
         except DeclarationError as error:
@@ -259,14 +267,14 @@ pipeline = job
 
 def _targets(
     single: TableLike | None,
-    several: Sequence[Target | TableLike],
+    several: Sequence[Target | TableLike] | Target | TableLike,
     default_connection: ConnectionLike | None,
     options: dict[str, Any],
 ) -> tuple[Target, ...]:
     if (single is None) == (not several):
         raise DeclarationError("a job needs target= or targets=, and not both")
     connection = named_connection(default_connection, "target_connection")
-    declared = several if single is None else [single]
+    declared = listed(several) if single is None else (single,)
     made = [one if isinstance(one, Target) else target(one, **options) for one in declared]
     made = [replace(one, connection=connection) if one.connection is None else one for one in made]
     places = [(one.connection_name, one.name) for one in made]
@@ -277,5 +285,12 @@ def _targets(
 
 
 def _names(depends_on: Sequence[Job | str] | Job | str) -> tuple[str, ...]:
-    items = [depends_on] if isinstance(depends_on, Job | str) else depends_on
+    hint = "Write depends_on=[other_job] or depends_on=['other_job']."
+    items = listed_as(Job | str, depends_on, "depends_on", hint)
     return tuple(item.name if isinstance(item, Job) else item for item in items)
+
+
+def _seconds(timeout: float | str | timedelta | None) -> float | None:
+    if timeout is None or isinstance(timeout, int | float):
+        return timeout
+    return parse_duration(timeout, "timeout").total_seconds()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from ematix_core.errors import DeclarationError, near
 from ematix_core.model.duration import parse_duration
+from ematix_core.model.options import explained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,16 +84,19 @@ _M = TypeVar("_M", bound=Mode)
 _MODES: dict[str, type[Mode]] = {"append": Append, "truncate": Truncate, "merge": Merge, "scd1": Merge, "scd2": Scd2}
 
 
+@explained("mode 'append'")
 def append() -> Append:
     """Mode: add every row."""
     return Append()
 
 
+@explained("mode 'truncate'")
 def truncate() -> Truncate:
     """Mode: replace all rows; readers never see an empty or half-filled table."""
     return Truncate()
 
 
+@explained("mode 'merge'")
 def merge(
     *,
     keys: Columns = None,
@@ -107,6 +111,7 @@ def merge(
     )
 
 
+@explained("mode 'scd2'")
 def scd2(
     *,
     keys: Columns = None,

@@ -26,6 +26,11 @@ class Retry:
 
     def __post_init__(self) -> None:
         """Check the values."""
+        if not isinstance(self.retries, int):
+            raise DeclarationError(f"retries={self.retries!r} is no whole number", hint="Write retries=3.")
+        for name in ("delay", "max_delay", "jitter"):
+            if not isinstance(value := getattr(self, name), int | float):
+                raise DeclarationError(f"{name}={value!r} is no number", hint=f"Write {name}=0.5.")
         if self.retries < 0 or self.delay < 0 or self.max_delay < 0 or not 0 <= self.jitter <= 1:
             raise DeclarationError(
                 f"retry policy {self!r}", hint="retries, delay, max_delay must not be negative; jitter is 0 to 1."

@@ -6,10 +6,11 @@ import re
 import sys
 import types
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints, overload
 
 from ematix_core.errors import DeclarationError, UnsupportedError
 from ematix_core.model.normalize import Normalizer, chain
+from ematix_core.model.options import explained
 from ematix_core.types import ColumnType, from_arrow
 
 if TYPE_CHECKING:
@@ -147,17 +148,28 @@ TableLike = TableDef | str | type[Any]
 """A table declaration or a name. The class is there for type checkers only, as in `ConnectionLike`."""
 
 
-def table(*, schema: str = "", name: str = "") -> Callable[[type], TableDef]:
+@overload
+def table(cls: type, /) -> TableDef: ...
+@overload
+def table(*, schema: str = "", name: str = "") -> Callable[[type], TableDef]: ...
+@explained("@ematix.table", hint="Write @ematix.table(schema='...', name='...') over the class; both may be left out.")
+def table(cls: type | None = None, /, *, schema: str = "", name: str = "") -> TableDef | Callable[[type], TableDef]:
     """Make a TableDef of the decorated class: its annotations become the columns.
 
+    Stands over the class with or without parentheses.
     `schema` may be empty; `name` defaults to the class name in snake case (`DailyRevenue` -> `daily_revenue`).
     Raises DeclarationError for annotations that are no column type, and for keys that are no columns.
     """
 
     def declare(cls: type) -> TableDef:
+        if not isinstance(cls, type):
+            raise DeclarationError(
+                f"@ematix.table is given {cls!r}, which is no class",
+                hint="Write @ematix.table(schema='...', name='...') over a class.",
+            )
         return _declare(cls, schema=schema, name=name or _snake_case(cls.__name__))
 
-    return declare
+    return declare if cls is None else declare(cls)
 
 
 class _ManagedTableMeta(type):

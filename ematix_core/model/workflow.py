@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ematix_core.errors import DeclarationError, near
 from ematix_core.model.graph import find_cycle, levels
 from ematix_core.model.job import Job
+from ematix_core.model.options import explained, listed, tags_of
 from ematix_core.model.schedule import Schedule
 from ematix_core.model.trigger import AnyOf, Named, Trigger, TriggerLike, parse_trigger
 
@@ -73,10 +74,11 @@ class Workflow:
         return f"<workflow {self.name} ({', '.join(job.name for job in self.jobs)})>"
 
 
+@explained("a workflow", kind="workflow")
 def workflow(
     name: str,
     *,
-    jobs: Sequence[Job],
+    jobs: Sequence[Job] | Job,
     schedule: str | None = None,
     timezone: str | None = None,
     triggered_by: TriggerLike | None = None,
@@ -84,7 +86,7 @@ def workflow(
     catchup: Catchup = "latest",
     pool: str = "",
     priority: int = 0,
-    tags: Sequence[str] = (),
+    tags: Sequence[str] | str = (),
     owner: str = "",
     description: str = "",
     depends_on: None = None,
@@ -102,7 +104,7 @@ def workflow(
         made = Workflow(
             name=name, jobs=_checked_jobs(jobs), trigger=None if triggered_by is None else parse_trigger(triggered_by),
             schedule=Schedule.of(schedule, timezone), on_message=_stream_name(on_message), catchup=catchup, pool=pool,
-            priority=priority, tags=tuple(tags), owner=owner, description=description,
+            priority=priority, tags=tags_of(tags), owner=owner, description=description,
         )  # fmt: skip
         _check(made)
     except DeclarationError as error:
@@ -118,11 +120,12 @@ def _refuse_dependencies(depends_on: object) -> None:
         )
 
 
-def _checked_jobs(jobs: Sequence[Job]) -> tuple[Job, ...]:
-    for job in jobs:
+def _checked_jobs(jobs: Sequence[Job] | Job) -> tuple[Job, ...]:
+    several = listed(jobs)
+    for job in several:
         if not isinstance(job, Job):
             raise DeclarationError(f"{job!r} is no job", hint="List the functions decorated with @ematix.job.")
-    return tuple(jobs)
+    return several
 
 
 def _stream_name(stream: str | Named | None) -> str:

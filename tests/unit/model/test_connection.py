@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import ematix_core as ematix
-from ematix_core.errors import DeclarationError
+from ematix_core.errors import DeclarationError, MissingSourceError
 from ematix_core.model.connection import make_connection, mask, named_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Long enough, and of letters that occur nowhere else in a URL, so that a leak cannot be a coincidence.
 SECRET = st.text("QZ@:/'\\ %é=;&", min_size=1, max_size=8).map(lambda odd: f"QQ{odd}ZZ")
@@ -69,6 +74,55 @@ def test_a_connection_without_a_kind_is_refused() -> None:
 
     assert str(caught.value) == (
         "connection 'lake' has no kind\nSet kind = '...'. Known: duckdb, memory, objects, sqlite."
+    )
+
+
+def test_the_decorator_may_have_empty_parentheses() -> None:
+    @ematix.connection()
+    class lake:  # noqa: N801 - connections are named in lower case
+        kind = "duckdb"
+        path = "lake.duckdb"
+
+    assert named_connection(lake, "target_connection") == ematix.DuckDBConnection("lake", path="lake.duckdb")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: make_connection("wh", "duckdb", {"pth": "w.duckdb"}), (
+            "unknown setting 'pth' (connection wh)\nDid you mean 'path'?")),
+        (lambda: make_connection("lake", "objects", {"path": "x", "fromat": "csv"}), (
+            "unknown setting 'fromat' (connection lake)\nDid you mean 'format'?")),
+        (lambda: ematix.DuckDBConnection("wh", pth="w.duckdb"), (  # type: ignore[call-arg]  # the mistake
+            "DuckDBConnection has no option 'pth' (connection wh)\n"
+            "Did you mean 'path'? Known: name, options, path.")),
+        (lambda: ematix.SQLiteConnection(path="shop.db"), (  # type: ignore[call-arg]  # the mistake
+            "SQLiteConnection needs name=\nWrite the connection's name first.")),
+        (lambda: ematix.connection(kind="duckdb"), (  # type: ignore[call-overload]  # the mistake
+            "@ematix.connection has no option 'kind'\n"
+            "The settings stand in the class: kind = '...', path = '...'.")),
+        (lambda: ematix.connection("lake"), (  # type: ignore[call-overload]  # the mistake
+            "@ematix.connection is given 'lake', which is no class\nWrite it over a class with kind = '...'.")),
+    ],
+)  # fmt: skip
+def test_a_misspelled_setting_is_named_where_it_is_declared(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+def test_settings_of_the_driver_are_no_misspellings() -> None:
+    made = make_connection("wh", "duckdb", {"path": "w.duckdb", "paths": 1, "threads": 2, "options": {"pth": 3}})
+    assert made.options == {"paths": 1, "threads": 2, "pth": 3}
+
+
+def test_the_tables_of_a_memory_connection_can_be_read() -> None:
+    memory = ematix.MemoryConnection("m", tables={"crm.orders": pa.table({"id": [1]})})
+    assert memory.table("crm.orders").to_pylist() == [{"id": 1}]
+    with pytest.raises(MissingSourceError) as caught:
+        memory.table("orders")
+    assert str(caught.value) == (
+        "there is no table orders (connection m)\nDid you mean 'crm.orders'? Known: crm.orders."
     )
 
 
