@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.protocols import Query
-from ematix_core.errors import EmatixError, RunError
+from ematix_core.errors import EmatixError, RunError, SqlError
+from ematix_core.sql.parameters import single
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from ematix_core.backends.protocols import Source
     from ematix_core.model.job import Job
+
+
+_NO_STATEMENT = re.compile(r"(?:\s|;|--[^\n]*|/\*.*?\*/)*", re.DOTALL)
 
 
 class BodyError(RunError):
@@ -77,15 +82,15 @@ def call_body(job: Job, source: Source, watermark: Any, context: RunContext) -> 
             where=f"job {job.name}, module {job.module}",
             hint="The traceback above is from your own code.",
         ) from error
-    return _rows(job, returned)
+    return _rows(job, source, returned)
 
 
-def _rows(job: Job, returned: Any) -> Rows:  # noqa: ANN401 - whatever the user returned
+def _rows(job: Job, source: Source, returned: Any) -> Rows:  # noqa: ANN401 - whatever the user returned
     where = f"job {job.name}"
     if isinstance(returned, str):
         if job.source_table:
             raise RunError("the function returns SQL, and source_table= is given too", where=where, hint="Keep one.")
-        return Rows(Query(sql=returned.strip().rstrip(";"), on_bad_rows=job.on_bad_rows))
+        return Rows(Query(sql=_one_query(returned, source, where), on_bad_rows=job.on_bad_rows))
     if returned is None:
         if not job.source_table:
             raise RunError(
@@ -95,6 +100,18 @@ def _rows(job: Job, returned: Any) -> Rows:  # noqa: ANN401 - whatever the user 
             )
         return Rows(Query(table=job.source_table, on_bad_rows=job.on_bad_rows))
     return Rows(rows=_reader(returned, where))
+
+
+def _one_query(returned: str, source: Source, where: str) -> str:
+    """Return the text without what follows its query; some drivers would run a second one and forget the first."""
+    if _NO_STATEMENT.fullmatch(returned):
+        raise RunError("the function returned no SQL", where=where, hint="Return a query: SELECT ... FROM ...")
+    try:
+        return single(returned.strip(), "qmark" if source.dialect.grammar == "sqlite" else "named_dollar")
+    except SqlError as error:
+        if error.position is not None:
+            error.hint = "A job reads one query: make one of them, or a job of each."
+        raise error.at(where) from None
 
 
 def _reader(returned: Any, where: str) -> pa.RecordBatchReader:  # noqa: ANN401 - see _rows

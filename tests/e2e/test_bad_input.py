@@ -26,6 +26,7 @@ from ematix_core.errors import (
     LockedError,
     MissingSourceError,
     ProjectError,
+    RunError,
     SqlError,
     UnknownConnectionError,
 )
@@ -67,8 +68,16 @@ MISTAKES = {
     ),
     "unknown column": Mistake("SELECT id, nam FROM good", SqlError, ('"nam"', "line 1: SELECT id, nam", "^")),
     "syntax": Mistake("SELECT id\nFRM good", SqlError, ("good", "line 2: FRM good", "^")),
+    "no SQL": Mistake("  -- later;\n/* ; */ ;", RunError, ("the function returned no SQL", "Return a query")),
+    "two statements": Mistake(
+        "SELECT * FROM good; SELECT * FROM empty", SqlError,
+        ("there is more than one statement", "make one of them, or a job of each", "^"),
+    ),
     "missing column": Mistake("SELECT id FROM good", DriftError, ("no column 'name'", "shop.people", "Known: id.")),
-    "unknown table": Mistake("SELECT * FROM goods", MissingSourceError, ("goods", "Did you mean 'good'?")),
+    "unknown table": Mistake(
+        "SELECT * FROM goods", MissingSourceError,
+        ("goods", "Did you mean 'good'? Known: doubled, empty, good, keyless, worded."),
+    ),
     "missing file": Mistake('SELECT * FROM "goo.csv"', MissingSourceError, ("goo.csv", "good.csv"), FILES),
     "duplicate keys": Mistake(
         "SELECT * FROM doubled", KeyViolationError,

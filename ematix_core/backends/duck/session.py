@@ -144,9 +144,8 @@ class DuckSource:
                 " (FROM duckdb_tables() SELECT schema_name, table_name WHERE NOT internal UNION ALL"
                 "  FROM duckdb_views() SELECT schema_name, view_name WHERE NOT internal)"
             ).fetchall()
-            raise MissingSourceError(
-                f"there is no table {missing[1]}", hint=near(missing[1], [name for (name,) in tables])
-            ) from error
+            known = [name for (name,) in tables if not name.rpartition(".")[2].startswith("_ematix_")]
+            raise MissingSourceError(f"there is no table {missing[1]}", hint=near(missing[1], known)) from error
 
 
 def statement(query: Query) -> tuple[str, Mapping[str, Any]]:
