@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,15 +13,16 @@ import click
 from ematix_core.cli import failure
 from ematix_core.cli.exit_codes import FAILED
 from ematix_core.cli.list import connection_data, connection_rows
-from ematix_core.cli.loading import known_connections
+from ematix_core.cli.loading import known_connections, load_if_any
 from ematix_core.cli.options import ListByDefault, project_options
 from ematix_core.cli.output import print_json, print_table, styled_status
 from ematix_core.errors import ConnectError, EmatixError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ematix_core.config.connections import FoundConnection
+    from ematix_core.model.connection import Connection
 
 AT_ONCE = 8
 """Connections that are checked at one time, so that one that does not answer holds up no other."""
@@ -40,7 +42,7 @@ def connections() -> None:
 @project_options
 def list_connections(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) -> None:
     """List connections, secrets masked, and where each is set."""
-    found = known_connections(names, modules)
+    found = known_connections(names, load_if_any(modules))
     data = [connection_data(one.connection) | {"from": one.origin} for one in found]
     if as_json:
         print_json({"connections": data})
@@ -55,8 +57,13 @@ def list_connections(names: tuple[str, ...], modules: tuple[str, ...], *, as_jso
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @project_options
 def check(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) -> None:
-    """Open each connection and say what answers. Exit code 1 when one does not."""
-    checks = check_all(known_connections(names, modules))
+    """Open each connection and say what answers. Exit code 1 when one does not.
+
+    A database file that is not there yet is fine when a job writes to it and its folder can be written.
+    """
+    project = load_if_any(modules)
+    written = {target.connection_name for job in project.jobs.values() for target in job.targets}
+    checks = check_all(known_connections(names, project), written)
     if as_json:
         print_json({"connections": [one.data() for one in checks]})
     elif not checks:
@@ -97,20 +104,38 @@ class Check:
         return (self.name, self.kind, styled_status(self.status), self.seconds, answer)
 
 
-def check_all(found: Sequence[FoundConnection]) -> list[Check]:
-    """Open the connections, several at a time, and return the checks in the order given."""
+def check_all(found: Sequence[FoundConnection], written: Collection[str] = ()) -> list[Check]:
+    """Open the connections, several at a time, and return the checks in the order given.
+
+    `written` names the connections that jobs write to: the first run makes their files.
+    """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(_check, found))
+        return list(pool.map(lambda one: _check(one.connection, made=one.connection.name in written), found))
 
 
-def _check(found: FoundConnection) -> Check:
+def _check(connection: Connection, *, made: bool) -> Check:
     from ematix_core.engine import check_connection
 
-    connection, begun = found.connection, time.monotonic()
+    begun = time.monotonic()
     try:
         answer, error = check_connection(connection), None
     except EmatixError as caught:
-        answer, error = "", caught
+        to_come = made and isinstance(caught, ConnectError) and _to_come(connection)
+        answer, error = ("not there yet: the first run creates it", None) if to_come else ("", caught)
     except Exception as caught:  # noqa: BLE001 - a backend's fault must not hide what the other connections answer
         answer, error = "", ConnectError(f"unexpected {type(caught).__name__}: {caught}")
     return Check(connection.name, connection.kind, time.monotonic() - begun, answer, error)
+
+
+def _to_come(connection: Connection) -> bool:
+    """Say whether the connection is a file that is not there, in a folder where a job can make it."""
+    from ematix_core.backends import registry
+    from ematix_core.config.secrets import resolve_connection
+
+    try:
+        target = registry.target(resolve_connection(connection))
+    except EmatixError:
+        return False
+    file = target.exclusive()
+    target.close()
+    return file is not None and not file.exists() and file.parent.is_dir() and os.access(file.parent, os.W_OK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +42,11 @@ def load(names: Sequence[str], modules: Sequence[str]) -> tuple[Project, tuple[s
     )
 
 
+def modules_here() -> list[str]:
+    """Return the names of the modules and packages in the working directory."""
+    return [module.name for module in pkgutil.iter_modules([str(Path.cwd())])]
+
+
 def counts(project: Project) -> dict[str, int]:
     """Return how many declarations of each kind there are."""
     return {kind: len(getattr(project, kind)) for kind in ("jobs", "workflows", "connections", "tables")}
@@ -51,14 +57,15 @@ def tally(project: Project) -> str:
     return ", ".join(f"{n} {kind if n != 1 else kind.removesuffix('s')}" for kind, n in counts(project).items())
 
 
-def known_connections(names: Sequence[str], modules: Sequence[str]) -> list[FoundConnection]:
-    """Return the connections of the project, the environment and the settings; with names, only those.
+def load_if_any(modules: Sequence[str]) -> Project:
+    """Return the project; an empty one when no modules are given or configured."""
+    chosen = tuple(modules) or Settings.load().modules
+    return Project.load(*chosen) if chosen else Project.of()
 
-    Needs no modules: without any, the environment and the settings are what there is.
-    """
-    settings = Settings.load()
-    chosen = tuple(modules) or settings.modules
-    found = all_connections(Project.load(*chosen).connections if chosen else {}, settings)
+
+def known_connections(names: Sequence[str], project: Project) -> list[FoundConnection]:
+    """Return the connections of the project, the environment and the settings; with names, only those."""
+    found = all_connections(project.connections, Settings.load())
     known = {one.connection.name: one for one in found}
     for name in names:
         if name not in known:

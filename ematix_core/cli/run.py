@@ -68,7 +68,7 @@ def run(
     if as_json:
         print_json(as_data(result))
     else:
-        print_summary(result)
+        print_summary(result, chosen.jobs)
     context = click.get_current_context()
     complain(result, watch, debug=context.meta.get(DEBUG, False))
     context.exit(exit_code(result))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ematix_core.cli.exit_codes import FAILED
-from ematix_core.cli.loading import known_connections
+from ematix_core.cli.loading import known_connections, load_if_any
 from ematix_core.cli.options import project_options
 from ematix_core.cli.output import print_json, print_table, styled_status
 from ematix_core.config.references import Reference, references
@@ -32,7 +32,7 @@ def secrets() -> None:
 @project_options
 def test(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) -> None:
     """Resolve every ${...} reference of the connections. Prints no secret; exit code 1 when one fails."""
-    results = list(resolve_all(known_connections(names, modules)))
+    results = list(resolve_all(known_connections(names, load_if_any(modules))))
     if as_json:
         print_json({"references": [asdict(one) for one in results]})
     elif not results:

@@ -14,11 +14,12 @@ from ematix_core.engine.result import COUNTS
 from ematix_core.model.connection import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from ematix_core.cli.lines import Lines
     from ematix_core.engine.result import JobOutcome, RunResult, WorkflowResult
     from ematix_core.errors import EmatixError
+    from ematix_core.model.job import Job
 
 HEADERS = ("job", "status", "mode", "rows read", *COUNTS, "seconds", "rows/s")
 
@@ -34,9 +35,13 @@ def as_data(result: WorkflowResult) -> dict[str, Any]:
     return data | {"jobs": [job | {"error": mask(job["error"])} for job in data["jobs"]]}
 
 
-def print_summary(result: WorkflowResult) -> None:
-    """Print one row a job, with a row below it for each of several targets, and a closing line."""
-    print_table(HEADERS, [row for outcome in result.outcomes for row in _rows(outcome)])
+def print_summary(result: WorkflowResult, jobs: Iterable[Job]) -> None:
+    """Print one row a job, with a row below it for each of several targets, and a closing line.
+
+    `jobs` tell the modes of those that failed or did not run.
+    """
+    declared = {job.name: _joined(target.mode.name for target in job.targets) for job in jobs}
+    print_table(HEADERS, [row for outcome in result.outcomes for row in _rows(outcome, declared.get(outcome.job))])
     tally = [
         f"{n} {status}" for status in ("succeeded", "failed", "skipped", "cancelled") if (n := _count(result, status))
     ]
@@ -56,12 +61,16 @@ def complain(result: WorkflowResult, watch: Lines, *, debug: bool) -> None:
         click.echo(_cancelled(result, watch.begun), err=True)
 
 
-def _rows(outcome: JobOutcome) -> Iterator[tuple[Any, ...]]:
+def _joined(modes: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(modes))
+
+
+def _rows(outcome: JobOutcome, declared: str | None) -> Iterator[tuple[Any, ...]]:
     run = outcome.result
     if run is None:
-        yield (outcome.job, styled_status(outcome.status), *[None] * (len(HEADERS) - 2))
+        yield (outcome.job, styled_status(outcome.status), declared, *[None] * (len(HEADERS) - 3))
         return
-    modes = ", ".join(dict.fromkeys(target.mode for target in run.targets))
+    modes = _joined(target.mode for target in run.targets)
     counts = [getattr(run, name) for name in COUNTS]
     rate = round(run.rows_per_second)
     yield (outcome.job, styled_status(outcome.status), modes, run.rows_read, *counts, run.seconds, rate)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ematix_core.cli.loading import counts, load, tally
+from ematix_core.cli.loading import counts, load, modules_here, tally
 from ematix_core.cli.options import project_options
 from ematix_core.cli.output import print_json
 from ematix_core.config.connections import find_connection
 from ematix_core.config.settings import Settings
-from ematix_core.errors import EmatixError
+from ematix_core.errors import EmatixError, ProjectError, near
 
 
 @click.command("validate")
@@ -20,7 +20,13 @@ def validate(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool)
 
     Names, dependencies, schedules, keys, options: whatever is wrong is an error, with exit code 2.
     """
-    project, _ = load(names, modules)
+    project, unknown = load(names, modules)
+    known = [*project.jobs, *project.workflows]
+    for name in unknown:
+        if name not in known:
+            raise ProjectError(
+                f"no module, job or workflow is named {name!r}", hint=near(name, [*known, *modules_here()])
+            )
     settings = Settings.load()
     for name, jobs in project.unresolved_connections().items():
         try:

@@ -67,7 +67,9 @@ def _load_name(name: str) -> ModuleType:
 def _load_path(path: Path) -> ModuleType:
     path = path.resolve()
     if not path.exists() or not (path.is_dir() or path.suffix == ".py"):
-        raise ProjectError(f"there is no module at {path}", hint="Give a .py file, a package folder or a module name.")
+        near_by = [file.name for file in path.parent.glob("*.py")]
+        guess = near(path.name, near_by) if near_by else "Give a .py file, a package folder or a module name."
+        raise ProjectError(f"there is no module at {path}", hint=guess)
     folder = path if path.is_dir() else path.parent
     parts = [path.stem] if path.is_file() and path.stem != "__init__" else []
     while (folder / "__init__.py").exists() or not parts:

@@ -66,6 +66,15 @@ def test_validate_finds_a_connection_that_nobody_declares(flow: Flow) -> None:
     assert result.stderr.startswith("error: no connection is named 'lkae' (used by extra)\n")
 
 
+@pytest.mark.parametrize(("name", "near"), [("custmers", "customers"), ("pipelins", "pipelines"), ("nope", None)])
+def test_validate_refuses_a_name_that_nothing_has(name: str, near: str | None, flow: Flow) -> None:
+    result = flow("validate", name)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: no module, job or workflow is named {name!r}\n")
+    assert (f"Did you mean {near!r}?" in result.stderr) is (near is not None)
+    assert flow("validate", "customers").exit_code == 0
+
+
 @pytest.mark.parametrize("command", [["connections"], ["connections", "list"]])
 def test_connections_are_listed_with_their_origin(
     command: list[str], flow: Flow, monkeypatch: pytest.MonkeyPatch
@@ -123,6 +132,32 @@ def test_fault_of_one_backend_does_not_hide_the_others(flow: Flow, monkeypatch: 
     result = flow("connections", "check")
     assert result.stdout.splitlines()[2].split()[:3] == ["shop", "memory", "ok"]
     assert result.stderr == "error: unexpected ZeroDivisionError: division by zero (connection lake)\n"
+
+
+FILES = """
+import ematix_core as ematix
+
+made = ematix.{kind}("made", path="made.db")
+read = ematix.{kind}("read", path="read.db")
+lost = ematix.{kind}("lost", path="no/such/folder/lost.db")
+
+@ematix.job(source_connection=read, targets=[ematix.target("a", connection=made), ematix.target("a", connection=lost)])
+def load():
+    return "SELECT 1 AS id"
+"""
+
+
+@pytest.mark.parametrize("kind", ["DuckDBConnection", "SQLiteConnection"])
+def test_file_that_the_first_run_makes_is_no_failure(kind: str, flow: Flow) -> None:
+    Path("files.py").write_text(FILES.format(kind=kind), encoding="utf-8")
+    result = flow("connections", "check", "-m", "files")
+    assert result.exit_code == 1
+    statuses = {line.split()[0]: line.split()[2] for line in result.stdout.splitlines()[1:]}
+    assert statuses == {"lost": "failed", "made": "ok", "read": "failed"}
+    assert "not there yet: the first run creates it" in result.stdout
+    assert "A source is never created" in result.stderr
+    assert flow("connections", "check", "-m", "files", "made").exit_code == 0
+    assert not Path("made.db").exists()
 
 
 def test_secrets_are_resolved_and_never_shown(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,14 @@ def test_missing_file_is_named(folder: Path, flow: Flow) -> None:
     assert result.stderr.startswith(f"error: there is no module at {folder / 'pipelnes.py'}\n")
 
 
+def test_misspelled_file_is_met_with_the_one_that_is_there(project: Path, flow: Flow) -> None:
+    result = flow("run", "pipeline.py")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"error: there is no module at {project / 'pipeline.py'}\nDid you mean 'pipelines.py'? Known: pipelines.py.\n"
+    )
+
+
 def test_syntax_error_is_shown_with_its_line_and_without_our_frames(folder: Path, flow: Flow) -> None:
     (folder / "broken.py").write_text("import ematix_core\n\ndef f(:\n", encoding="utf-8")
     result = flow("list", "broken.py")

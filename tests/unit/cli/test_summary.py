@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import ematix_core as ematix
 from ematix_core.cli.lines import Lines
 from ematix_core.cli.summary import complain, exit_code, print_summary
 from ematix_core.engine.result import JobOutcome, RunResult, TargetResult, WorkflowResult
@@ -36,7 +37,8 @@ def test_summary_has_a_row_a_job_and_one_a_target_when_there_are_several(capsys:
             JobOutcome("customers", "succeeded", CUSTOMERS),
             JobOutcome("orders", "succeeded", TWO_TARGETS),
             JobOutcome("report", "failed", error="division by zero"),
-        )
+        ),
+        [ematix.job(name="report", target="report", mode="truncate")(lambda: "SELECT 1 / 0")],
     )
     assert capsys.readouterr().out == SUMMARY.read_text(encoding="utf-8")
 
