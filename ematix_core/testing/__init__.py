@@ -3,7 +3,9 @@
 ```
 class TestMine(SourceConformance, TargetConformance, TransactionConformance, LedgerConformance, StrategyConformance,
                TypeConformance):
-    connection = make_connection("mine", "mine", {"url": "mine://localhost"})
+    @staticmethod
+    def connection(folder):  # a folder of the test's own, for systems that keep files
+        return make_connection("mine", "mine", {"url": "mine://localhost"})
 ```
 """
 
