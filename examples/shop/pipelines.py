@@ -173,7 +173,8 @@ def orders():
 @ematix.job(source_connection=drops, target=OrderLines, target_connection=warehouse, watermark="_file")
 def order_lines():
     return """
-        SELECT order_id, line, sku, supplier_id, quantity, price * (1 - discount) AS revenue, shipped_on
+        SELECT order_id, line, sku, supplier_id, quantity, round(price * (1 - discount), 2) AS revenue,
+               shipped_on
         FROM "lines/**/*.parquet"
     """
 

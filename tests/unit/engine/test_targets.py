@@ -184,7 +184,7 @@ def test_a_value_that_duckdb_would_round_or_cut_is_refused(warehouse: ematix.Con
     @ematix.table()
     class Narrow:
         id: BigInt
-        code: String[2]
+        code: String[2]  # type: ignore[type-arg, valid-type] # mypy does not know subscripted types
 
     source = ematix.MemoryConnection("memory")
     for query in ("SELECT 1.7 AS id, 'ab' AS code", "SELECT 1 AS id, 'abc' AS code"):
