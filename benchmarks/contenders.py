@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.places import FLOW, HERE
+from benchmarks.places import HERE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from benchmarks.places import Peers
+    from benchmarks.places import Ours, Peers
 
 Role = Literal["ours", "peer", "plain"]
 
@@ -62,12 +61,12 @@ MOVES = (
 )  # fmt: skip
 
 
-def contenders(move: Move, folder: Path, peers: Peers) -> list[Contender]:
+def contenders(move: Move, folder: Path, ours: Ours, peers: Peers) -> list[Contender]:
     """Return who takes part, with commands for a run in `folder`, ours first."""
     source, target = str(folder / "in" / move.source), str(folder / "out" / move.target)
     return [
-        Contender(OURS, "ours", (str(FLOW), "run", "pipelines.py", move.name)),
-        Contender(LIBRARY, "ours", (sys.executable, "library.py", move.name)),
+        Contender(OURS, "ours", (str(ours.flow), "run", "pipelines.py", move.name)),
+        Contender(LIBRARY, "ours", (str(ours.python), "library.py", move.name)),
         *_dlt(move, source, target, peers),
         _ingestr(move, source, target, peers),
         *(_plain(name, function, source, target, peers) for name, function in move.plain),

@@ -8,15 +8,14 @@ import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 _OURS = ("ematix", "duckdb", "pyarrow", "adbc-driver-sqlite")
 _PEERS = ("dlt", "ingestr", "connectorx", "duckdb", "pyarrow", "sqlalchemy")
 
 
-def describe(peers: Path | None = None) -> dict[str, object]:
-    """Return machine, date and versions; `peers` is the Python of the peers' environment."""
+def describe(ours: Path, peers: Path | None = None) -> dict[str, object]:
+    """Return machine, date and versions; the paths are the Pythons of the environments."""
     facts: dict[str, object] = {
         "date": datetime.now(UTC).date().isoformat(),
         "cpus": os.cpu_count(),
@@ -24,16 +23,19 @@ def describe(peers: Path | None = None) -> dict[str, object]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": _found(r'PRETTY_NAME="(.*)"', Path("/etc/os-release")),
         "python": platform.python_version(),
-        "load_average": [round(value, 1) for value in os.getloadavg()],
+        "load_average_before": [round(value, 1) for value in os.getloadavg()],
         "commit": _said(["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]),
-        "versions": {name: metadata.version(name) for name in _OURS},
+        "versions": _versions(ours, _OURS),
     }
     if peers is not None:
-        script = f"from importlib.metadata import version\nfor n in {_PEERS}: print(n, version(n))"
-        lines = _said([str(peers), "-c", script]).splitlines()
-        facts["peer_versions"] = dict(line.split() for line in lines)
+        facts["peer_versions"] = _versions(peers, _PEERS)
         facts["sqlite3_command"] = _said(["sqlite3", "-version"]).split()[0] if shutil.which("sqlite3") else "none"
     return facts
+
+
+def _versions(python: Path, names: tuple[str, ...]) -> dict[str, str]:
+    script = f"from importlib.metadata import version\nfor n in {names}: print(n, version(n))"
+    return dict(line.split() for line in _said([str(python), "-c", script]).splitlines())
 
 
 def _found(pattern: str, file: Path) -> str:

@@ -18,7 +18,7 @@ from benchmarks.contenders import MOVES, OURS, contenders
 from benchmarks.lineitem import SIZES
 from benchmarks.machine import describe
 from benchmarks.measure import CommandFailedError, measure
-from benchmarks.places import CACHE, HERE, RESULTS, Peers, data
+from benchmarks.places import CACHE, HERE, RESULTS, Ours, Peers, data
 from benchmarks.report import Entry, Outcome, save, table
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 def main() -> None:
     """Measure what the options ask for, print each move as it is done, write JSON."""
     options = _options()
-    peers = Peers.prepared()
-    facts = describe(peers.python)
+    ours, peers = Ours.prepared(), Peers.prepared()
+    facts = describe(ours.python, peers.python)
     outcomes = []
     for label in options.rows:
         folder = data(label)
         for move in MOVES:
             if move.name in options.moves:
-                contest = Contest(move, SIZES[label], folder, peers)
+                contest = Contest(move, SIZES[label], folder, ours, peers)
                 outcomes.append(contest.held(options.repeat, options.only))
                 print(table(outcomes[-1]), end="\n\n", flush=True)
     path = options.output or RESULTS / f"moves-{'-'.join(options.rows)}.json"
@@ -63,12 +63,13 @@ class Contest:
     move: Move
     rows: int
     source: Path
+    ours: Ours
     peers: Peers
     folder: Path = CACHE / "run"
 
     def held(self, rounds: int, only: Sequence[str]) -> Outcome:
         """Run every contender once a round, each round beginning with another one."""
-        invited = contenders(self.move, self.folder, self.peers)
+        invited = contenders(self.move, self.folder, self.ours, self.peers)
         invited = [c for c in invited if not only or any(text in c.name for text in [OURS, *only])]
         entries = [Entry(contender, missing=contender.missing) for contender in invited]
         expected = _sums(self.source / "lineitem.parquet")

@@ -12,7 +12,6 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
 RESULTS = HERE / "results"
-FLOW = Path(sys.executable).with_name("flow")
 
 
 def data(label: str) -> Path:
@@ -20,6 +19,34 @@ def data(label: str) -> Path:
     folder = CACHE / "lineitem"
     subprocess.run([sys.executable, "-m", "benchmarks.lineitem", str(folder), label], check=True, cwd=HERE.parent)
     return folder / label
+
+
+@dataclass(frozen=True)
+class Ours:
+    """The environment that a user of ematix makes: this checkout installed from a wheel, with the extra `sqlite`.
+
+    Not the one that the benchmarks run in: that has what the tests need, and some drivers import pandas and polars
+    when they find them.
+    """
+
+    python: Path
+    flow: Path
+
+    @classmethod
+    def prepared(cls) -> Ours:
+        """Return the environment with the checkout as it is now."""
+        folder = CACHE / "ours"
+        python = folder / "bin" / "python"
+        if not (folder / "complete").exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+            _install(python, f"{HERE.parent}[sqlite]")
+            (folder / "complete").touch()
+        _install(python, "--force-reinstall", "--no-deps", str(HERE.parent))
+        return cls(python, folder / "bin" / "flow")
+
+
+def _install(python: Path, *what: str) -> None:
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what], check=True)
 
 
 @dataclass(frozen=True)
@@ -42,8 +69,7 @@ class Peers:
         python = folder / "bin" / "python"
         if not (folder / "complete").exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-            install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]
-            subprocess.run([*install, str(requirements)], check=True)
+            _install(python, "-r", str(requirements))
             (folder / "complete").touch()
         home = CACHE / "home"
         _write_driver_manifest(home, next(folder.glob("lib/python*/site-packages/_duckdb*.so")))
