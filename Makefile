@@ -33,8 +33,10 @@ lint: $(READY) ## ruff, mypy, layers
 servers: ## servers that the tests need
 	@echo "No backend of this version needs a server: there is nothing to start."
 
-bench: $(READY) ## ratios against peers, measured in one run
-	@for benchmark in benchmarks/bench_*.py; do test -e "$$benchmark" || { echo "There is no benchmark yet."; break; }; $(BIN)/python "$$benchmark" || exit 1; done
+bench: $(READY) ## ratios against peers, measured in one run; memory; start-up: half an hour, 6 GB of disk
+	$(BIN)/python -m benchmarks.moves
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.startup
 
 docs: $(READY) ## the documentation, in site/
 	$(BIN)/mkdocs build --strict --quiet
