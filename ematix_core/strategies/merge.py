@@ -52,8 +52,11 @@ def _update(change: Change, rows: TableName, dialect: Dialect) -> list[Step]:
 def _insert(change: Change, rows: TableName, dialect: Dialect) -> Insert:
     query = exp.select(*build.cols(change.names, "s")).from_(build.table(rows, "s"))
     if not change.new:
-        there = exp.select(exp.Literal.number(1)).from_(build.table(change.target, "t"))
-        query = query.where(build.not_exists(there.where(build.same_keys(change.keys, "t", "s"))))
+        # A join, not NOT EXISTS: for a join SQLite makes the index that a table of someone else's may lack. Without,
+        # 40,000 rows into as many take 15 s, four times as long as 20,000: https://www.sqlite.org/optoverview.html#autoindex
+        matching = build.same_keys(change.keys, "t", "s")
+        query = query.join(build.table(change.target, "t"), on=matching, join_type="left")
+        query = query.where(build.col(change.keys[0], "t").is_(exp.null()))
     why = "the table is new" if change.new else "keys that the target does not have"
     return Insert(
         name="insert", why=why, table=change.target, columns=change.names, query=build.text(query, dialect),

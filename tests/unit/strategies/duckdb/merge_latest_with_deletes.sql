@@ -86,14 +86,10 @@ SELECT
   "s"."name",
   "s"."at"
 FROM "_ematix_staging_latest" AS "s"
+LEFT JOIN "orders" AS "t"
+  ON "t"."id" = "s"."id"
 WHERE
-  NOT EXISTS(
-    SELECT
-      1
-    FROM "orders" AS "t"
-    WHERE
-      "t"."id" = "s"."id"
-  );
+  "t"."id" IS NULL;
 
 -- delete | counts deleted
 DELETE FROM "orders" AS "t"
