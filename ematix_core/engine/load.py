@@ -141,11 +141,10 @@ class Load:
 
     def _apply(self, step: Step) -> None:
         touched = self._touched(step)
-        for count in (step.counts, step.also):
-            if count is Count.STAGED:
-                self._counts[count] = touched
-            elif count is not None:
-                self._counts[count] += touched
+        if step.counts is Count.STAGED:
+            self._counts[step.counts] = touched
+        elif step.counts is not None:
+            self._counts[step.counts] += touched
 
     def _touched(self, step: Step) -> int:
         match step:

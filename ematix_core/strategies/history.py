@@ -9,7 +9,7 @@ For every key with a staged row that changes something, its timeline is made ane
 4. Each version lasts until the next event. A late row so splits the interval that it falls in.
 
 The timeline is then compared with the table, and only rows that differ are written. A stored version with an empty
-interval was never in force (see `scd2`) and is left alone.
+interval was never in force (see `scd2`) and is left alone, unless a new version begins at that instant and takes its place.
 """
 
 from __future__ import annotations
@@ -77,9 +77,23 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     if not change.new:
         plan += _rewrite(change, dialect)
     plan.append(_insert(change, dialect))
-    for made in (ROWS, AFFECTED, TIMELINE):
-        plan.append(Execute(name="drop work table", why="done", sql=build.text(build.drop(made), dialect)))
     return plan
+
+
+def cleanup(dialect: Dialect) -> list[Step]:
+    """Return the steps that drop the work tables."""
+    return [
+        Execute(name="drop work table", why="done", sql=build.text(build.drop(made), dialect))
+        for made in (ROWS, AFFECTED, TIMELINE)
+    ]
+
+
+def begun(change: Change, staged: str) -> exp.Expr:
+    """Return the condition that the staged row (by its alias) begins a version of the new timelines."""
+    same_time = exp.EQ(this=build.col("_at", "l"), expression=build.col(str(_mode(change).event_time), staged))
+    of_row = exp.EQ(this=build.col("_kind", "l"), expression=exp.Literal.number(_STAGED_KIND))
+    line = exp.select(exp.Literal.number(1)).from_(build.table(TIMELINE, "l"))
+    return build.exists(line.where(build.same_keys(change.keys, "l", staged), same_time, of_row))
 
 
 def _begun() -> exp.Select:

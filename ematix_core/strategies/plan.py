@@ -33,13 +33,12 @@ class Count(StrEnum):
 class Step:
     """One step. `name` is short (`create table`); `why` says why it is there, for `flow plan`.
 
-    `counts`: what the number of rows that it touched is added to; `also`: a second such count.
+    `counts`: what the number of rows that it touched is added to.
     """
 
     name: str
     why: str
     counts: Count | None = None
-    also: Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

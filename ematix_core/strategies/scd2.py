@@ -9,7 +9,6 @@ after such a close opens a new version. Applying the same rows again changes not
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -19,7 +18,7 @@ from ematix_core.model.mode import Scd2
 from ematix_core.sql import build
 from ematix_core.sql.dialect import Upsert
 from ematix_core.strategies import history, staging
-from ematix_core.strategies.plan import LOAD_TIME, TTL_LIMIT, Count, Execute, Insert, Step
+from ematix_core.strategies.plan import LOAD_TIME, TTL_LIMIT, Count, Execute, Insert, Step, Tally
 
 if TYPE_CHECKING:
     from ematix_core.model.table import TableName
@@ -46,6 +45,8 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     if not change.new:
         plan += _close_missing(change, mode, rows, dialect)
         plan += _expire(change, mode, rows, dialect)
+    if mode.event_time:
+        plan += history.cleanup(dialect)
     return [*plan, *staging.cleanup(change, rows, dialect)]
 
 
@@ -73,7 +74,7 @@ def _by_load_time(change: Change, mode: Scd2, rows: TableName, dialect: Dialect)
 def _close_missing(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> list[Step]:
     plan: list[Step] = []
     if mode.event_time and (mode.deletes == "close" or mode.ttl):
-        plan.append(_reopen(change, mode, dialect))
+        plan += _reopen(change, mode, dialect)
     if mode.deletes != "close":
         return plan
     gone = staging.missing(change, rows)
@@ -81,7 +82,7 @@ def _close_missing(change: Change, mode: Scd2, rows: TableName, dialect: Dialect
     return [*plan, _close(change, dialect, exp.and_(build.col(mode.is_current, "t"), gone), why)]
 
 
-def _reopen(change: Change, mode: Scd2, dialect: Dialect) -> Insert:
+def _reopen(change: Change, mode: Scd2, dialect: Dialect) -> list[Step]:
     """Open a version now for keys that were closed and are in this load, with the latest staged values."""
     assert mode.event_time  # noqa: S101 - only called with event time
     position = build.ranked("row_number", build.cols(change.keys), [build.descending(build.col(mode.event_time))])
@@ -89,12 +90,17 @@ def _reopen(change: Change, mode: Scd2, dialect: Dialect) -> Insert:
     latest = latest.from_(build.table(staging.STAGED))
     current = exp.select(exp.Literal.number(1)).from_(build.table(change.target, "t"))
     current = current.where(build.same_keys(change.keys, "t", "s"), build.col(mode.is_current, "t"))
-    query = exp.select(*_opened(change, mode, build.bound(LOAD_TIME)))
-    query = query.from_(build.derived(latest, "s")).where(
-        exp.EQ(this=build.col("_rank", "s"), expression=exp.Literal.number(1)), build.not_exists(current)
-    )
-    opened = _open(change, mode, query, dialect, "keys that were closed and came back")
-    return replace(opened, also=Count.APPLIED)
+    back = exp.and_(exp.EQ(this=build.col("_rank", "s"), expression=exp.Literal.number(1)), build.not_exists(current))
+    rows = build.derived(latest, "s")
+    query = exp.select(*_opened(change, mode, build.bound(LOAD_TIME))).from_(rows).where(back)
+    more = build.count(rows.copy()).where(back.copy(), exp.Not(this=history.begun(change, "s")))
+    return [
+        Tally(
+            name="count", why="staged rows that reopen their key and begin no version otherwise",
+            query=build.text(more, dialect), counts=Count.APPLIED,
+        ),
+        _open(change, mode, query, dialect, "keys that were closed and came back"),
+    ]  # fmt: skip
 
 
 def _expire(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> list[Step]:

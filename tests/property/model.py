@@ -170,6 +170,11 @@ def _by_event_time(versions: Table, rows: Sequence[Row], at: datetime, options: 
             reopened_or_split = version["valid_to"] is not None and version["valid_to"] != new["valid_to"]
             updated += reopened_or_split or any(version[c] != new[c] for c in options.compare)
             version.update(new)
+        for since in [version["valid_from"] for version in versions if _key(version, options.keys) == key]:
+            never = next((v for v in versions if _key(v, options.keys) == key and v["valid_from"] == since), None)
+            if since in wanted and never is not None:  # closed before it began: the new version takes its place
+                never.update(wanted.pop(since))
+                updated += 1
         for new in wanted.values():
             versions.append(new | ({"last_seen": at} if options.ttl else {}))
             inserted += 1

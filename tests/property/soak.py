@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, settings
@@ -13,14 +12,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 SOAK = bool(os.environ.get("EMATIX_SOAK"))
-FULL, SAMPLE = int(os.environ.get("EMATIX_EXAMPLES", "3000")), 12
+TRIED: dict[str, int] = {}
+"""Examples by property, for the summary at the end of the session."""
+FULL, SAMPLE = int(os.environ.get("EMATIX_EXAMPLES", "3000")), 8
 
 
 def examples(name: str, *, sample: int = SAMPLE) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a property with its number of examples. The sample is the same every time, the full set is not."""
     number = FULL if SOAK else sample
-    if SOAK:
-        sys.__stdout__.write(f"\n{name}: {number} examples\n") if sys.__stdout__ else None
+    TRIED[name] = number
     return settings(
         max_examples=number, deadline=None, derandomize=not SOAK, database=None,
         phases=[Phase.explicit, Phase.generate, Phase.shrink],

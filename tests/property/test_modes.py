@@ -116,6 +116,15 @@ def test_mode_does_what_its_model_does(bench: Bench, case: str) -> None:
     compare()
 
 
+def test_row_that_splits_history_and_reopens_its_key_is_counted_once(bench: Bench) -> None:
+    target = bench.table(scd2(keys="k", event_time="at", deletes="close"))
+    one, two = ({"k": key, "a": 1, "b": "x", "at": histories.load_time(0)} for key in (1, 2))
+    target.load([one, two], histories.load_time(0))
+    target.load([two], histories.load_time(2))
+    late = one | {"a": 2, "at": histories.load_time(1)}
+    assert target.load([late], histories.load_time(3)) == model.Counts(inserted=2, updated=1, closed=1)
+
+
 def _compare(bench: Bench, mode: Mode, step: Step, loads: list[list[model.Row]]) -> None:
     table: model.Table = []
     target = bench.table(mode)

@@ -300,14 +300,36 @@ WHERE
       "t"."id" = "s"."id" AND "t"."valid_from" = "s"."_at"
   );
 
--- drop work table
-DROP TABLE "_ematix_staging_rows";
-
--- drop work table
-DROP TABLE "_ematix_staging_affected";
-
--- drop work table
-DROP TABLE "_ematix_staging_timeline";
+-- count | counts applied
+SELECT
+  COUNT(*)
+FROM (
+  SELECT
+    "id",
+    "name",
+    "at",
+    "row_hash",
+    ROW_NUMBER() OVER (PARTITION BY "id" ORDER BY "at" DESC) AS "_rank"
+  FROM "_ematix_staging"
+) AS "s"
+WHERE
+  (
+    "s"."_rank" = 1
+    AND NOT EXISTS(
+      SELECT
+        1
+      FROM "orders" AS "t"
+      WHERE
+        "t"."id" = "s"."id" AND "t"."is_current"
+    )
+  )
+  AND NOT EXISTS(
+    SELECT
+      1
+    FROM "_ematix_staging_timeline" AS "l"
+    WHERE
+      "l"."id" = "s"."id" AND "l"."_at" = "s"."at" AND "l"."_kind" = 0
+  );
 
 -- open versions | counts inserted | binds load_time | into orders
 SELECT
@@ -348,6 +370,15 @@ WHERE
     WHERE
       "s"."id" = "t"."id"
   );
+
+-- drop work table
+DROP TABLE "_ematix_staging_rows";
+
+-- drop work table
+DROP TABLE "_ematix_staging_affected";
+
+-- drop work table
+DROP TABLE "_ematix_staging_timeline";
 
 -- drop staging
 DROP TABLE "_ematix_staging";
