@@ -7,7 +7,6 @@ many that were.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ematix_core.errors import MissingSourceError
 from ematix_core.store import Status, open_store
 from ematix_core.testing.crash import Crashes, Kill, Scenario
 from tests.crash import scenario as loads
+from tests.crash import tally
 
 FULL = os.environ.get("EMATIX_CRASH") == "full"
 SCENARIOS = (
@@ -101,7 +101,7 @@ def _kill_everywhere(harness: Harness, mode: str, kind: str) -> None:
             again += crashes.survive(kill)
         except AssertionError as error:
             failures.append(str(error))
-    _print(f"{mode} on {kind}: killed at {len(crashes.kills())} places, run again after {again}")
+    tally.KILLS[f"{mode} on {kind}"] = (len(crashes.kills()), again)
     assert not failures, "\n".join(failures)
 
 
@@ -121,10 +121,3 @@ else:
         harness: Harness, mode: str, kind: str, kill: Kill
     ) -> None:
         harness(mode, kind).survive(kill)
-
-
-def _print(line: str) -> None:
-    """Print past pytest's capture: how much was tried is part of the result."""
-    if sys.__stdout__ is not None:
-        sys.__stdout__.write(f"\n{line}\n")
-        sys.__stdout__.flush()

@@ -160,34 +160,45 @@ def _by_event_time(versions: Table, rows: Sequence[Row], at: datetime, options: 
         stored = [v for v in versions if _key(v, options.keys) == key and _lasted(v)]
         wanted, fresh = timeline(stored, news, options)
         applied |= {(key, time) for time in fresh}
-        for version in stored:
-            new = wanted.pop(version["valid_from"], None)
-            if new is None:
-                versions.remove(version)
-                deleted += 1
-                continue
-            closed += version["valid_to"] is None and new["valid_to"] is not None
-            reopened_or_split = version["valid_to"] is not None and version["valid_to"] != new["valid_to"]
-            updated += reopened_or_split or any(version[c] != new[c] for c in options.compare)
-            version.update(new)
-        for since in [version["valid_from"] for version in versions if _key(version, options.keys) == key]:
-            never = next((v for v in versions if _key(v, options.keys) == key and v["valid_from"] == since), None)
-            if since in wanted and never is not None:  # closed before it began: the new version takes its place
-                never.update(wanted.pop(since))
-                updated += 1
-        for new in wanted.values():
-            versions.append(new | ({"last_seen": at} if options.ttl else {}))
-            inserted += 1
+        written = _write(versions, stored, wanted, at, options)
+        inserted, updated = inserted + written.inserted, updated + written.updated
+        deleted, closed = deleted + written.deleted, closed + written.closed
     assert len(versions) == before + inserted - deleted
     if options.close_missing or options.ttl:
         for key, news in staged.items():
             if _current(versions, key, options.keys) is None:
                 latest = max(news, key=lambda row: row[options.event_time])
-                versions.append(_open(latest, at, at, options))
+                ends = [v["valid_to"] for v in versions if _key(v, options.keys) == key]
+                versions.append(_open(latest, max([at, *ends]), at, options))  # after a version dated in the future
                 inserted += 1
                 applied.add((key, latest[options.event_time]))
     closed += _close_missing_and_old(versions, set(staged), at, options)
     return Counts(inserted, updated, len(rows) - len(applied), deleted, closed)
+
+
+def _write(versions: Table, stored: Table, wanted: dict[datetime, Row], at: datetime, options: History) -> Counts:
+    """Bring one key's versions to those that are wanted; what stays as it is counts as nothing."""
+    inserted = updated = deleted = closed = 0
+    for version in stored:
+        new = wanted.pop(version["valid_from"], None)
+        if new is None:
+            versions.remove(version)
+            deleted += 1
+            continue
+        closed += version["valid_to"] is None and new["valid_to"] is not None
+        reopened_or_split = version["valid_to"] is not None and version["valid_to"] != new["valid_to"]
+        updated += reopened_or_split or any(version[c] != new[c] for c in options.compare)
+        version.update(new)
+    for since, new in wanted.items():
+        key = _key(new, options.keys)
+        never = [v for v in versions if _key(v, options.keys) == key and v["valid_from"] == since]
+        if never:  # closed before it began: the new version takes its place
+            never[0].update(new)
+            updated += 1
+        else:
+            versions.append(new | ({"last_seen": at} if options.ttl else {}))
+            inserted += 1
+    return Counts(inserted, updated, deleted=deleted, closed=closed)
 
 
 def timeline(stored: Table, news: Sequence[Row], options: History) -> tuple[dict[datetime, Row], set[datetime]]:

@@ -1,0 +1,18 @@
+"""Prints at the end where processes were killed, in the full run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.crash import tally
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if tally.KILLS:
+        terminalreporter.section("kills")
+        for name, (kills, again) in tally.KILLS.items():
+            terminalreporter.write_line(f"{kills:>6} {name}, run again after {again}")
+        terminalreporter.write_line(f"{sum(kills for kills, _ in tally.KILLS.values()):>6} in all")
