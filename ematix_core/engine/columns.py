@@ -157,4 +157,7 @@ def _wanted(target: Target, mode: Mode, keys: tuple[str, ...], rows: tuple[Colum
         mode.last_seen: TimestampTZ,
     }
     added = tuple(Column(name, history[name], nullable=name == mode.valid_to) for name in mode.history_columns())
-    return Wanted(table, (*rows, *added), (), (), merge_key, current=mode.is_current, declared=declared is not None)
+    return Wanted(
+        table, (*rows, *added), merge_key=merge_key, current=mode.is_current, dated=mode.event_time is not None,
+        declared=declared is not None,
+    )  # fmt: skip

@@ -138,6 +138,16 @@ def create_as(target: TableName, query: exp.Query) -> exp.Create:
     return exp.Create(this=table(target), kind="TABLE", expression=query, properties=temporary)
 
 
+def create_index(
+    index: str, target: TableName, keys: Iterable[str], *, unique: bool = False, where: str = ""
+) -> exp.Create:
+    """Return `CREATE [UNIQUE] INDEX index ON target (keys) [WHERE column]`."""
+    condition = exp.Where(this=col(where)) if where else None
+    parameters = exp.IndexParameters(columns=cols(keys), where=condition)
+    made = exp.Index(this=name(index), table=table(target), params=parameters)
+    return exp.Create(this=made, kind="INDEX", unique=unique)
+
+
 def drop(target: TableName) -> exp.Drop:
     """Return `DROP TABLE target`."""
     return exp.Drop(tables=[table(target)], kind="TABLE")

@@ -24,7 +24,8 @@ class Wanted:
     """A table as the declarations want it.
 
     `declared`: the columns come from a table declaration, not from what the rows happen to be. `current`: the
-    column that marks current rows of an scd2 table, whose key is unique only among those.
+    column that marks current rows of an scd2 table, whose key is unique only among those; `dated`: its versions are
+    dated by the data, so that loads look at all versions of a key.
     """
 
     table: TableName
@@ -33,6 +34,7 @@ class Wanted:
     unique: tuple[tuple[str, ...], ...] = ()
     merge_key: tuple[str, ...] = ()
     current: str = ""
+    dated: bool = False
     declared: bool = True
 
 
@@ -104,31 +106,18 @@ def _definition(column: Column, dialect: Dialect, *, strict: bool) -> exp.Column
 
 
 def _indexes(wanted: Wanted, dialect: Dialect) -> list[tuple[str, str, str]]:
+    table, key = wanted.table, wanted.merge_key
+    fast = f"{dialect.name} needs it to find keys fast"
+    made = []
     if wanted.current and dialect.partial_indexes:
-        return [_index(wanted, dialect, "current", wanted.merge_key, where=wanted.current)]
+        current = build.create_index(f"{table.name}_current", table, key, unique=True, where=wanted.current)
+        made.append((current, "one current row a key, kept by the system"))
+    if wanted.current and wanted.dated and dialect.indexes_keys:
+        made.append((build.create_index(f"{table.name}_versions", table, key), fast))
     known = {wanted.primary_key, *wanted.unique} if dialect.declares_keys else set()
-    if dialect.indexes_keys and wanted.merge_key and wanted.merge_key not in known:
-        return [_index(wanted, dialect, "key", wanted.merge_key)]
-    return []
-
-
-def _index(
-    wanted: Wanted, dialect: Dialect, suffix: str, keys: tuple[str, ...], where: str = ""
-) -> tuple[str, str, str]:
-    statement = exp.Create(
-        this=exp.Index(
-            this=build.name(f"{wanted.table.name}_{suffix}"),
-            table=build.table(wanted.table),
-            params=exp.IndexParameters(
-                columns=build.cols(keys),
-                where=exp.Where(this=build.col(where)) if where else None,
-            ),
-        ),
-        kind="INDEX",
-        unique=True,
-    )
-    why = "one current row a key, kept by the system" if where else f"{dialect.name} needs it to find keys fast"
-    return ("create index", build.text(statement, dialect), why)
+    if not wanted.current and dialect.indexes_keys and key and key not in known:
+        made.append((build.create_index(f"{table.name}_key", table, key, unique=True), fast))
+    return [("create index", build.text(statement, dialect), why) for statement, why in made]
 
 
 class _Drift:

@@ -9,7 +9,8 @@ For every key with a staged row that changes something, its timeline is made ane
 4. Each version lasts until the next event. A late row so splits the interval that it falls in.
 
 The timeline is then compared with the table, and only rows that differ are written. A stored version with an empty
-interval was never in force (see `scd2`) and is left alone, unless a new version begins at that instant and takes its place.
+interval was never in force (see `scd2`) and is left alone, unless a new version begins at that instant: it takes its
+place.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ematix_core.model.mode import Scd2
 from ematix_core.model.table import TableName
 from ematix_core.sql import build
 from ematix_core.strategies.plan import LOAD_TIME, STAGING, Count, Execute, Insert, Require, Step, Tally
-from ematix_core.strategies.staging import STAGED, unique
+from ematix_core.strategies.staging import STAGED, indexed, unique
 
 if TYPE_CHECKING:
     from ematix_core.sql.dialect import Dialect
@@ -55,7 +56,13 @@ def checks(change: Change, dialect: Dialect) -> list[Step]:
         name="drop repeated rows", why="the same event twice is one event",
         sql=build.text(build.create_as(ROWS, distinct), dialect),
     )  # fmt: skip
-    return [*plan, once, unique([*change.keys, time], ROWS, dialect, "a key cannot have two versions at one instant")]
+    index = indexed(ROWS, change.keys, dialect)
+    return [
+        *plan,
+        once,
+        *index,
+        unique([*change.keys, time], ROWS, dialect, "a key cannot have two versions at one instant"),
+    ]
 
 
 def steps(change: Change, dialect: Dialect) -> list[Step]:
@@ -65,10 +72,12 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
             name="find affected keys", why="keys for which a staged row changes something",
             sql=build.text(build.create_as(AFFECTED, _affected(change)), dialect),
         ),
+        *indexed(AFFECTED, change.keys, dialect),
         Execute(
             name="make timelines", why="stored versions, closes and staged rows in the order of their event time",
             sql=build.text(build.create_as(TIMELINE, _timeline(change)), dialect),
         ),
+        *indexed(TIMELINE, change.keys, dialect),
         Tally(
             name="count", why="staged rows that begin a version", counts=Count.APPLIED,
             query=build.text(_begun(), dialect),

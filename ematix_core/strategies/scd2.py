@@ -40,6 +40,8 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
         plan += prepared
     if mode.deletes == "close":
         plan += staging.refuse_empty(rows, dialect, allow_empty=mode.allow_empty)
+    if not change.new:
+        plan += staging.indexed(rows, change.keys, dialect)
     plan += staging.target_unique(change, rows, dialect, current=mode.is_current)
     plan += history.steps(change, dialect) if mode.event_time else _by_load_time(change, mode, rows, dialect)
     if not change.new:
@@ -92,7 +94,7 @@ def _reopen(change: Change, mode: Scd2, dialect: Dialect) -> list[Step]:
     current = current.where(build.same_keys(change.keys, "t", "s"), build.col(mode.is_current, "t"))
     back = exp.and_(exp.EQ(this=build.col("_rank", "s"), expression=exp.Literal.number(1)), build.not_exists(current))
     rows = build.derived(latest, "s")
-    query = exp.select(*_opened(change, mode, build.bound(LOAD_TIME))).from_(rows).where(back)
+    query = exp.select(*_opened(change, mode, _after_all(change, mode))).from_(rows).where(back)
     more = build.count(rows.copy()).where(back.copy(), exp.Not(this=history.begun(change, "s")))
     return [
         Tally(
@@ -101,6 +103,14 @@ def _reopen(change: Change, mode: Scd2, dialect: Dialect) -> list[Step]:
         ),
         _open(change, mode, query, dialect, "keys that were closed and came back"),
     ]  # fmt: skip
+
+
+def _after_all(change: Change, mode: Scd2) -> exp.Expr:
+    """Return the load's time, or the end of the key's last version if that lies beyond it: dated in the future."""
+    last = exp.select(exp.Max(this=build.col(mode.valid_to, "t"))).from_(build.table(change.target, "t"))
+    ended = exp.paren(last.where(build.same_keys(change.keys, "t", "s")))
+    later = exp.GT(this=ended, expression=build.bound(LOAD_TIME))
+    return exp.Case().when(later, ended.copy()).else_(build.bound(LOAD_TIME))
 
 
 def _expire(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> list[Step]:

@@ -12,6 +12,8 @@ from ematix_core.sql.ddl import Wanted, create_table
 from ematix_core.strategies.plan import STAGING, Count, Execute, Fill, Require, Step, Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ematix_core.sql.dialect import Dialect
     from ematix_core.strategies.plan import Change
 
@@ -28,6 +30,14 @@ def fill(change: Change) -> Fill:
         name="stage rows", why="applied to the target as one change", table=STAGED, columns=change.columns,
         create=True, counts=Count.STAGED,
     )  # fmt: skip
+
+
+def indexed(rows: TableName, keys: Sequence[str], dialect: Dialect) -> list[Step]:
+    """Return the step that indexes a work table's keys, where the system would else scan it for every row."""
+    if not dialect.indexes_keys:
+        return []
+    sql = build.text(build.create_index(f"{rows.name}_keys", rows, keys), dialect)
+    return [Execute(name="index", why=f"{dialect.name} needs it to find keys fast", sql=sql)]
 
 
 def deletes(change: Change) -> bool:

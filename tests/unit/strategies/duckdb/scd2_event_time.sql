@@ -337,7 +337,23 @@ SELECT
   "s"."id",
   "s"."name",
   "s"."at",
-  :load_time,
+  CASE
+    WHEN (
+      SELECT
+        MAX("t"."valid_to")
+      FROM "orders" AS "t"
+      WHERE
+        "t"."id" = "s"."id"
+    ) > :load_time
+    THEN (
+      SELECT
+        MAX("t"."valid_to")
+      FROM "orders" AS "t"
+      WHERE
+        "t"."id" = "s"."id"
+    )
+    ELSE :load_time
+  END,
   NULL,
   TRUE,
   "s"."row_hash"

@@ -21,6 +21,9 @@ HAVING
   COUNT(*) > 1
 LIMIT 5;
 
+-- index
+CREATE INDEX "_ematix_staging_keys" ON "_ematix_staging"("id");
+
 -- check the target's keys
 SELECT
   "t"."id"

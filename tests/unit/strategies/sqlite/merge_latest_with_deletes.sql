@@ -53,6 +53,9 @@ WHERE
     FROM "_ematix_staging_latest"
   );
 
+-- index
+CREATE INDEX "_ematix_staging_latest_keys" ON "_ematix_staging_latest"("id");
+
 -- check the target's keys
 SELECT
   "t"."id"

@@ -31,6 +31,9 @@ SELECT DISTINCT
   "row_hash"
 FROM "_ematix_staging";
 
+-- index
+CREATE INDEX "_ematix_staging_rows_keys" ON "_ematix_staging_rows"("id");
+
 -- check keys are unique
 SELECT
   "id",
@@ -53,6 +56,9 @@ WHERE
       1
     FROM "_ematix_staging"
   );
+
+-- index
+CREATE INDEX "_ematix_staging_keys" ON "_ematix_staging"("id");
 
 -- check the target's keys
 SELECT
@@ -93,6 +99,9 @@ WHERE
         "t"."name" IS NOT "s"."name"
       )
   );
+
+-- index
+CREATE INDEX "_ematix_staging_affected_keys" ON "_ematix_staging_affected"("id");
 
 -- make timelines
 CREATE TEMPORARY TABLE "_ematix_staging_timeline" AS
@@ -230,6 +239,9 @@ FROM (
 WHERE
   "_kind" <> 2;
 
+-- index
+CREATE INDEX "_ematix_staging_timeline_keys" ON "_ematix_staging_timeline"("id");
+
 -- count | counts applied
 SELECT
   COUNT(*)
@@ -336,7 +348,23 @@ SELECT
   "s"."id",
   "s"."name",
   "s"."at",
-  :load_time,
+  CASE
+    WHEN (
+      SELECT
+        MAX("t"."valid_to")
+      FROM "orders" AS "t"
+      WHERE
+        "t"."id" = "s"."id"
+    ) > :load_time
+    THEN (
+      SELECT
+        MAX("t"."valid_to")
+      FROM "orders" AS "t"
+      WHERE
+        "t"."id" = "s"."id"
+    )
+    ELSE :load_time
+  END,
   NULL,
   TRUE,
   "s"."row_hash"

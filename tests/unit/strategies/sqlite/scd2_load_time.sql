@@ -31,6 +31,9 @@ WHERE
     FROM "_ematix_staging"
   );
 
+-- index
+CREATE INDEX "_ematix_staging_keys" ON "_ematix_staging"("id");
+
 -- check the target's keys
 SELECT
   "t"."id"
