@@ -60,7 +60,7 @@ def main() -> None:
 
 def _loads(job: str, source: Path, ours: Ours) -> list[Usage]:
     """Run the job twice in an empty folder."""
-    folder = CACHE / "run"
+    folder = CACHE / "run-memory"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "out").mkdir(parents=True)
     (folder / "in").symlink_to(source)

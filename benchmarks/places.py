@@ -35,14 +35,20 @@ class Ours:
     @classmethod
     def prepared(cls) -> Ours:
         """Return the environment with the checkout as it is now."""
-        folder = CACHE / "ours"
-        python = folder / "bin" / "python"
-        if not (folder / "complete").exists():
+        root, folder = HERE.parent, CACHE / "ours"
+        python, installed = folder / "bin" / "python", folder / "installed"
+        if not installed.exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-            _install(python, f"{HERE.parent}[sqlite]")
-            (folder / "complete").touch()
-        _install(python, "--force-reinstall", "--no-deps", str(HERE.parent))
+            _install(python, f"{root}[sqlite]")
+        digest = _digest([root / "pyproject.toml", *sorted((root / "ematix_core").rglob("*.py"))])
+        if not installed.exists() or installed.read_text() != digest:
+            _install(python, "--force-reinstall", "--no-deps", str(root))
+            installed.write_text(digest)
         return cls(python, folder / "bin" / "flow")
+
+
+def _digest(files: list[Path]) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def _install(python: Path, *what: str) -> None:
@@ -64,8 +70,7 @@ class Peers:
     def prepared(cls) -> Peers:
         """Return the environment, made anew when `peers/requirements.txt` has changed."""
         requirements = HERE / "peers" / "requirements.txt"
-        digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
-        folder = CACHE / f"peers-{digest}"
+        folder = CACHE / f"peers-{_digest([requirements])}"
         python = folder / "bin" / "python"
         if not (folder / "complete").exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)

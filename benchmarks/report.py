@@ -48,9 +48,9 @@ class Outcome:
         return median(theirs.seconds / ours.seconds for theirs, ours in zip(entry.runs, self.ours.runs, strict=False))
 
     def best(self) -> Entry | None:
-        """Return the fastest of those that the target is set against."""
+        """Return the one of those that the target is set against to which ours compares worst."""
         rivals = [e for e in self.entries if e.contender.role == self.move.against and e.runs]
-        return min(rivals, key=lambda entry: entry.seconds, default=None)
+        return min(rivals, key=self.ratio, default=None)
 
     def verdict(self) -> str:
         """Say whether the move's target is met."""
