@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.connection import driver, open_duck
 from ematix_core.backends.duck.session import LIMITS, TYPES, DuckSession, DuckSource, statement, transaction
 from ematix_core.backends.protocols import LocalQuery
 from ematix_core.errors import ConfigError, ConnectError, EmatixError
+from ematix_core.failpoint import failpoint
 from ematix_core.sql.dialect import Dialect, Replace, Upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
@@ -132,6 +133,16 @@ def _read_only(path: Path) -> dict[str, str]:
     return {} if os.access(path, os.W_OK) else {"access_mode": "READ_ONLY"}
 
 
+def _create(path: Path, options: Mapping[str, Any]) -> None:
+    """Make the database file under another name first: DuckDB never opens one whose maker died before its header."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    open_duck(new, **options).close()
+    failpoint("duckdb.create.before")
+    new.rename(path)
+    failpoint("duckdb.create.after")
+
+
 class DuckDBTarget:
     """Writes to a database file, which is made on first use."""
 
@@ -183,6 +194,8 @@ class DuckDBTarget:
 
     def _connect(self) -> DuckDBPyConnection:
         if self._connection is None:
+            if self._path.parent.exists() and not self._path.exists():
+                _create(self._path, self._options)
             self._connection = open_duck(self._path, **{**_WRITING, **self._options})
         return self._connection
 
