@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import dlt  # type: ignore[import-not-found]  # only in the peers' environment
 import duckdb
-from dlt.sources.filesystem import filesystem, read_csv_duckdb, read_parquet  # type: ignore[import-not-found]  # same
-from dlt.sources.sql_database import sql_table  # type: ignore[import-not-found]  # same
+from dlt.sources.filesystem import filesystem, read_csv_duckdb, read_parquet  # type: ignore[import-not-found]  # the peers' environment
+from dlt.sources.sql_database import sql_table  # type: ignore[import-not-found]  # the peers' environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -40,15 +40,16 @@ def _all(change: Change) -> exp.Select:
 def _fresh(change: Change) -> tuple[exp.Query, tuple[str, ...]]:
     """Return the query for staged rows that the target lacks, among its rows at or above the last watermark.
 
-    By key where the table has one; else by the whole row, counting how often each is there, so that equal rows
-    which really came twice stay twice.
+    By key and watermark where the table has a key (a row that changed since is a new one); else by the whole row,
+    counting how often each is there, so that equal rows which really came twice stay twice.
     """
     above = exp.GTE(this=build.col(change.since, "t"), expression=build.bound(SINCE))
     if change.keys:
+        same_mark = exp.EQ(this=build.col(change.since, "t"), expression=build.col(change.since, "s"))
         there = (
             exp.select(exp.Literal.number(1))
             .from_(build.table(change.target, "t"))
-            .where(build.same_keys(change.keys, "t", "s"), above)
+            .where(build.same_keys(change.keys, "t", "s"), same_mark, above)
         )
         fresh = exp.select(*build.cols(change.names, "s")).from_(build.table(staging.STAGED, "s"))
         return fresh.where(build.not_exists(there)), (SINCE,)

@@ -59,8 +59,6 @@ class TestOrc(TargetConformance, StrategyConformance, TypeConformance):
 class TestJsonLines(TargetConformance, StrategyConformance, TypeConformance):
     gaps: ClassVar = {
         "test_one_value_of_fifty_megabytes[text]": "DuckDB's JSON reader takes objects of 16 MB at most",
-        f"{_ROUND_TRIP}[numeric[38, 38]]": "DuckDB writes .5 for 0.5, which is no JSON",
-        f"{_ROUND_TRIP}[numeric[38, 9]]": "DuckDB reads JSON numbers of more than 17 digits as DOUBLE",
     }
 
     @staticmethod

@@ -38,7 +38,8 @@ _CANNOT_HOLD = {
         {"interval", "duration", "time", "uuid", "json", "u_tiny_int", "u_small_int", "u_integer", "u_big_int"}
     ),
 }
-_DECIMAL_DIGITS = 38
+# DuckDB reads decimals beyond 38 digits as DOUBLE, and numbers of JSON beyond 15 do not survive being one.
+_DECIMAL_DIGITS = {"parquet": 38, "csv": 38, "orc": 38, "jsonl": 15}
 # Types whose values can be read back from a folder's name (`day=2026-01-31`).
 _PARTITION_KINDS = frozenset(
     {"text", "string", "date", "boolean", "tiny_int", "small_int", "integer", "big_int", "uuid"}
@@ -147,7 +148,7 @@ def check_columns(columns: Iterable[Column], form: str, partition_by: Iterable[s
 
 def _check(name: str, kind: type[ColumnType], form: str) -> None:
     parameters = kind.parameters
-    if kind.kind in _CANNOT_HOLD[form] or (kind.kind == "numeric" and parameters["precision"] > _DECIMAL_DIGITS):
+    if kind.kind in _CANNOT_HOLD[form] or (kind.kind == "numeric" and parameters["precision"] > _DECIMAL_DIGITS[form]):
         raise UnsupportedError(
             f"{form} files cannot hold column {name!r} of type {kind.label()}",
             hint="Cast it in the job's query, declare another type for the column, or choose another format.",

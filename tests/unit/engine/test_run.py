@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
 import pytest
 
 import ematix_core as ematix
+from ematix_core import pk
 from ematix_core.engine.cancel import Cancellation, TimeoutExceededError
 from ematix_core.engine.progress import Silent
 from ematix_core.errors import CancelledError, ConnectError, RunError
 from ematix_core.store import Status, open_store
+from ematix_core.types import BigInt, Text, TimestampTZ  # noqa: TC001 - the table decorator reads them
 from tests.unit.engine.shop import day, job, rows_of, table
 
 if TYPE_CHECKING:
@@ -39,6 +41,22 @@ def test_an_incremental_append_keeps_ties_at_the_mark_and_doubles_none(warehouse
 
     assert (result.rows_read, result.inserted, result.unchanged) == (3, 2, 1)
     assert rows_of("SELECT id FROM t ORDER BY id") == [(1,), (2,), (2,), (3,)]
+
+
+def test_a_row_that_changed_after_the_mark_is_added_although_its_key_is_there(warehouse: ematix.Connection) -> None:
+    @ematix.table()
+    class Visits:
+        id: Annotated[BigInt, pk()]
+        name: Text | None
+        changed: TimestampTZ
+
+    rows = [(1, "a", 1), (2, "b", 2)]
+    load = job(lambda: table(rows), target=Visits, target_connection=warehouse, watermark="changed")
+    load.run()
+    rows[:] = [(2, "b", 2), (2, "c", 3)]
+
+    assert load.run().inserted == 1
+    assert rows_of("SELECT name FROM visits WHERE id = 2 ORDER BY ALL") == [("b",), ("c",)]
 
 
 def test_the_watermark_reaches_sql_and_body(warehouse: ematix.Connection) -> None:

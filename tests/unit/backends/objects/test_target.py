@@ -43,7 +43,7 @@ TYPES: dict[str, Any] = {
     "day": pa.array([0, None], pa.date32()),
     "at": pa.array([1, None], pa.timestamp("us")),
     "instant": pa.array([1, None], pa.timestamp("us", "UTC")),
-    "price": pa.array([1, None], pa.decimal128(38, 10)),
+    "price": pa.array([1, None], pa.decimal128(15, 5)),
     "real": pa.array([0.1, None]),
 }
 MORE: dict[str, Any] = {

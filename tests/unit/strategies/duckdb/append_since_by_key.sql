@@ -12,7 +12,7 @@ WHERE
       1
     FROM "orders" AS "t"
     WHERE
-      "t"."id" = "s"."id" AND "t"."at" >= :since
+      "t"."id" = "s"."id" AND "t"."at" = "s"."at" AND "t"."at" >= :since
   );
 
 -- drop staging
