@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from ematix_core.errors import StoreError
+from ematix_core.store import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,10 @@ class Database:
                     where=self.where,
                     hint="Upgrade ematix here, or set EMATIX_STORE to another store.",
                 )
-            _migrate(self.engine)
+            if version is None and self.url.get_backend_name() == "sqlite":
+                _create(self.engine)
+            else:
+                migrate(self.engine)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -143,7 +147,17 @@ def _version(connection: sa.Connection) -> str | None:
     return connection.execute(sa.select(table.c.version_num)).scalar_one_or_none()
 
 
-def _migrate(engine: sa.Engine) -> None:
+def _create(engine: sa.Engine) -> None:
+    """Make the tables of the newest revision at once: importing alembic costs a first run 0.13 s."""
+    stamp = sa.Table(VERSION_TABLE, sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
+    with engine.begin() as connection:
+        if _version(connection) is None:  # another process may have been faster
+            tables.metadata.create_all(connection)
+            stamp.create(connection)
+            connection.execute(sa.insert(stamp).values(version_num=REVISIONS[-1]))
+
+
+def migrate(engine: sa.Engine) -> None:
     """Apply the missing revisions in one transaction; a process that waited for another one's finds nothing to do."""
     from alembic import command
     from alembic.config import Config

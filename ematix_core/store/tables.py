@@ -49,6 +49,8 @@ ID = String(40)
 NAME = String(255)
 
 metadata = MetaData()
+# Only an INTEGER key counts by itself in SQLite: https://www.sqlite.org/autoinc.html
+_COUNTER = BigInteger().with_variant(Integer(), "sqlite")
 
 
 def _owner() -> list[Column[Any]]:
@@ -123,7 +125,7 @@ attempts = Table(
 log_lines = Table(
     "ematix_log_lines",
     metadata,
-    Column("id", BigInteger, primary_key=True),
+    Column("id", _COUNTER, primary_key=True),
     Column("run_id", ID, ForeignKey("ematix_runs.run_id"), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("level", String(16), nullable=False),

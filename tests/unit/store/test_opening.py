@@ -10,12 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from ematix_core.errors import StoreError
 from ematix_core.store import open_store
-from ematix_core.store.database import REVISIONS, VERSION_TABLE, Database
+from ematix_core.store.database import REVISIONS, VERSION_TABLE, Database, migrate
 from ematix_core.store.tables import metadata
 
 
@@ -37,13 +38,27 @@ def test_opening_a_store_that_is_up_to_date_does_not_load_alembic(url: str) -> N
 
 
 def test_the_revisions_create_the_tables_that_statements_use(url: str) -> None:
-    open_store(url).close()
-    with closing(Database(url)) as database, database.reader.connect() as connection:
+    database = Database(url)
+    with database.engine.begin() as connection:
+        stamp = sa.Table(VERSION_TABLE, sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
+        stamp.create(connection)  # a store of before the first revision
+    migrate(database.engine)
+    _assert_same(database)
+
+
+def test_a_new_store_is_made_at_once_as_the_revisions_would_make_it(url: str) -> None:
+    made = f"import sys, ematix_core.store as s; s.open_store({url!r}); print('alembic' in sys.modules)"
+    assert python(made) == "False\n"
+    _assert_same(Database(url))
+
+
+def _assert_same(database: Database) -> None:
+    with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         # SQLite reports the key of log_lines as INTEGER, the only type that counts by itself; elsewhere it is BIGINT.
-        differences = [d for d in compare_metadata(context, metadata) if "modify_type" not in str(d)]
-        assert differences == []
+        assert [d for d in compare_metadata(context, metadata) if "modify_type" not in str(d)] == []
         assert context.get_current_revision() == REVISIONS[-1]
+    database.close()
 
 
 def test_the_known_revisions_are_those_of_the_folder() -> None:
