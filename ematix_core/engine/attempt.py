@@ -18,7 +18,7 @@ from ematix_core.engine.planning import Situation, TargetPlan, explain_insert, p
 from ematix_core.engine.queueing import exclusive
 from ematix_core.engine.result import JobPlan
 from ematix_core.engine.spool import spooled
-from ematix_core.engine.stream import Broadcast, watched
+from ematix_core.engine.stream import Broadcast, watched, without
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, lowest
 from ematix_core.errors import ConversionError, EmatixError, SourceError, SqlError
 from ematix_core.model.table import TableDef
@@ -177,8 +177,10 @@ class Attempt:
     def _take_files(self, pending: list[_Place]) -> None:
         if self._query is None:
             return
-        declared = [p for p in pending if _declares(self._job.targets[p.number].table, FILE_COLUMN)]
-        self._query = replace(self._query, file_column=bool(declared))
+        # Targets that have different files behind them take from the one read just those that they lack.
+        told_apart = any(_declares(self._job.targets[p.number].table, FILE_COLUMN) for p in pending)
+        told_apart = told_apart or len({place.seen for place in pending}) > 1
+        self._query = replace(self._query, file_column=told_apart)
         if self._job.watermark != FILE_COLUMN:
             return
         found = self._source.files(self._query)
@@ -190,6 +192,8 @@ class Attempt:
 
     def _plan_target(self, place: _Place, session: Session, schema: pa.Schema) -> TargetPlan:
         target = self._job.targets[place.number]
+        if self._query is not None and self._query.file_column and not _declares(target.table, FILE_COLUMN):
+            schema = schema.remove(schema.get_field_index(FILE_COLUMN))
         local = None
         if self._query is not None and len(self._places) == 1:
             local = self._source.local_query(self._query, self._connections[place.number])
@@ -259,6 +263,9 @@ class Attempt:
         assert plan is not None  # noqa: S101 - only pending places come here
         water = self._high_water if self._job.watermark != FILE_COLUMN else None
         files = [file for file in self._files or () if file not in place.seen]
+        had = [file.path for file in self._files or () if file in place.seen]
+        if rows is not None and had:
+            rows = without(rows, FILE_COLUMN, had)
         task = LoadTask(
             plan=plan, scope=place.scope, context=self._context, load_time=self._load_time(place),
             watermark=place.mark if water else None, rows=rows, high_water=water, files=files,

@@ -100,6 +100,20 @@ def from_mark(rows: pa.RecordBatchReader, column: str, mark: Any) -> pa.RecordBa
     return pa.RecordBatchReader.from_batches(rows.schema, stream())
 
 
+def without(rows: pa.RecordBatchReader, column: str, values: Sequence[str]) -> pa.RecordBatchReader:
+    """Return only the rows whose text `column` is none of the values."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = pa.array(values, rows.schema.field(column).type)
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            yield batch.filter(pc.invert(pc.is_in(batch.column(column), value_set=known)))
+
+    return pa.RecordBatchReader.from_batches(rows.schema, stream())
+
+
 def fitted(rows: pa.RecordBatchReader, columns: Sequence[Column], where: str) -> pa.RecordBatchReader:
     """Return the columns in the order and with the types that the target wants.
 
