@@ -61,11 +61,6 @@ def decode(text: str | None) -> Any:  # noqa: ANN401 - see encode
     return {"int": int, "float": float, "str": str, "decimal": Decimal}[kind](value)
 
 
-def show(text: str | None) -> str:
-    """Return a mark for people: its value alone."""
-    return "" if text is None else str(json.loads(text)["value"])
-
-
 def lowest(kind: type[ColumnType], column: str) -> Any:  # noqa: ANN401 - see encode
     """Return what `:watermark` is bound to before the first load: the type's lowest value."""
     if kind.kind in _INTEGER_BITS:

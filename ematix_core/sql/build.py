@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp, parse_one
 from sqlglot.errors import ParseError
 
-from ematix_core.errors import DeclarationError
 from ematix_core.model.table import TableName
 
 if TYPE_CHECKING:
@@ -171,16 +170,6 @@ def highest(column: str, of: TableName, dialect: Dialect) -> str:
 def text(statement: exp.Expr, dialect: Dialect) -> str:
     """Render a statement in the dialect's grammar, formatted for people."""
     return statement.sql(dialect=dialect.grammar, pretty=True, identify=True)
-
-
-def translated(condition: str, dialect: Dialect, *, what: str) -> exp.Expr:
-    """Parse a user's boolean expression (DuckDB SQL) so that it can be put into a statement of any dialect."""
-    try:
-        return exp.paren(parse_one(condition, read="duckdb"))
-    except ParseError as error:
-        raise DeclarationError(
-            f"{what} is no SQL condition: {condition}", hint=str(error).splitlines()[0], where=dialect.name
-        ) from None
 
 
 def literal(value: Any) -> exp.Expr:  # noqa: ANN401 - any Python value that a check compares with

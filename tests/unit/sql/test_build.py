@@ -6,7 +6,6 @@ import pytest
 from sqlglot import exp
 
 from ematix_core.backends import registry
-from ematix_core.errors import DeclarationError
 from ematix_core.model.table import TableName
 from ematix_core.sql import build
 
@@ -55,11 +54,6 @@ def test_null_never_wins_a_descending_order() -> None:
     for kind in ("duckdb", "sqlite"):
         assert 'ORDER BY "v" DESC' in flat(ranked, kind)
         assert "NULLS FIRST" not in flat(ranked, kind)
-
-
-def test_condition_that_is_no_sql_is_a_declaration_error() -> None:
-    with pytest.raises(DeclarationError, match="filter"):
-        build.translated("a >", DUCKDB, what="filter")
 
 
 @pytest.mark.parametrize(
