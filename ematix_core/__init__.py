@@ -20,7 +20,9 @@ if TYPE_CHECKING:
         Connection,
         DuckDBConnection,
         MemoryConnection,
+        MySQLConnection,
         ObjectStoreConnection,
+        PostgresConnection,
         SQLiteConnection,
         connection,
     )
@@ -39,7 +41,8 @@ _HOMES = {
     "ematix_core.engine.result": ("JobPlan", "RunResult", "WorkflowResult"),
     "ematix_core.errors": ("EmatixError",),
     "ematix_core.model.connection": (
-        "Connection", "DuckDBConnection", "MemoryConnection", "ObjectStoreConnection", "SQLiteConnection", "connection",
+        "Connection", "DuckDBConnection", "MemoryConnection", "MySQLConnection", "ObjectStoreConnection",
+        "PostgresConnection", "SQLiteConnection", "connection",
     ),
     "ematix_core.model.job": ("Job", "job", "pipeline", "target"),
     "ematix_core.model.mode": ("append", "merge", "scd2", "truncate"),
@@ -61,10 +64,10 @@ _NAMESPACES = {
 
 __all__ = [
     "Connection", "DuckDBConnection", "EmatixError", "Job", "JobPlan", "ManagedTable", "MemoryConnection",
-    "ObjectStoreConnection", "Project", "Retry", "RunResult", "SQLiteConnection", "TableDef", "Workflow",
-    "WorkflowResult", "all_of", "any_of", "append", "connection", "deduplicate_by", "ematix", "errors", "expect",
-    "filter_where", "job", "limit", "merge", "natural_key", "normalize", "pipeline", "pk", "sample", "scd2", "table",
-    "target", "transform", "truncate", "types", "workflow",
+    "MySQLConnection", "ObjectStoreConnection", "PostgresConnection", "Project", "Retry", "RunResult",
+    "SQLiteConnection", "TableDef", "Workflow", "WorkflowResult", "all_of", "any_of", "append", "connection",
+    "deduplicate_by", "ematix", "errors", "expect", "filter_where", "job", "limit", "merge", "natural_key",
+    "normalize", "pipeline", "pk", "sample", "scd2", "table", "target", "transform", "truncate", "types", "workflow",
 ]  # fmt: skip
 
 

@@ -127,6 +127,31 @@ class DuckDBConnection(Connection):
 
 @_explained
 @dataclass(frozen=True, repr=False)
+class PostgresConnection(Connection):
+    """A PostgreSQL database, `url="postgresql://user:${PASSWORD}@host:5432/database?sslmode=verify-full"`.
+
+    The URL's parameters are libpq's (https://www.postgresql.org/docs/current/libpq-connect.html). `options` are
+    settings of the session, such as `statement_timeout`.
+    """
+
+    kind: ClassVar[str] = "postgres"
+    url: str = ""
+
+
+@_explained
+@dataclass(frozen=True, repr=False)
+class MySQLConnection(Connection):
+    """A MySQL or MariaDB database, `url="mysql://user:${PASSWORD}@host:3306/database?ssl_ca=ca.pem"`.
+
+    `options` are variables of the session, such as `innodb_lock_wait_timeout`.
+    """
+
+    kind: ClassVar[str] = "mysql"
+    url: str = ""
+
+
+@_explained
+@dataclass(frozen=True, repr=False)
 class ObjectStoreConnection(Connection):
     """A folder of files.
 
@@ -166,7 +191,15 @@ class MemoryConnection(Connection):
 
 
 CONNECTION_CLASSES: dict[str, type[Connection]] = {
-    cls.kind: cls for cls in (SQLiteConnection, DuckDBConnection, ObjectStoreConnection, MemoryConnection)
+    cls.kind: cls
+    for cls in (
+        SQLiteConnection,
+        DuckDBConnection,
+        PostgresConnection,
+        MySQLConnection,
+        ObjectStoreConnection,
+        MemoryConnection,
+    )
 }
 
 

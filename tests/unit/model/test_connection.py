@@ -49,7 +49,7 @@ def test_a_secret_setting_is_never_shown_however_deep(name: str, secret: str) ->
 
 def test_what_is_no_secret_stays_readable() -> None:
     shop = make_connection("shop", "postgres", {"url": "postgresql://bob:${PW}@db/shop", "sslmode": "require"})
-    assert repr(shop) == "Connection('shop', url='postgresql://bob:***@db/shop', sslmode='require')"
+    assert repr(shop) == "PostgresConnection('shop', url='postgresql://bob:***@db/shop', sslmode='require')"
     assert shop.settings()["url"] == "postgresql://bob:${PW}@db/shop"
 
 
@@ -73,7 +73,7 @@ def test_a_connection_without_a_kind_is_refused() -> None:
             path = "data"
 
     assert str(caught.value) == (
-        "connection 'lake' has no kind\nSet kind = '...'. Known: duckdb, memory, objects, sqlite."
+        "connection 'lake' has no kind\nSet kind = '...'. Known: duckdb, memory, mysql, objects, postgres, sqlite."
     )
 
 
