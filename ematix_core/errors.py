@@ -9,6 +9,7 @@
     ├── UnsupportedError                   the system cannot do this; raised when the job is planned
     ├── MissingDriverError                 a package is not installed
     ├── StoreError                         the control database
+    │   └── AlreadyRunningError            the job has an open run in a living process
     └── RunError                           while a job runs
         ├── SourceError                    reading failed
         │   ├── MissingSourceError         file or table not there
@@ -35,6 +36,7 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
 
 _LISTED = 20
@@ -61,6 +63,10 @@ class EmatixError(Exception):
         self.where = where
         self.hint = hint
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive pickling: what Exception does would call `__init__` with the message alone."""
+        return _uninitialised, (type(self), *self.args), vars(self)
+
     def at(self, place: str) -> Self:
         """Add an outer place (such as `job orders`) to `where` and return the error itself."""
         if place not in self.where.split(", "):
@@ -79,6 +85,11 @@ class EmatixError(Exception):
         """Render `what (where).` and the hint on its own line."""
         head = f"{self.what} ({self.where})" if self.where else self.what
         return f"{head}\n{self.hint}" if self.hint else head
+
+
+def _uninitialised(cls: type[EmatixError], *args: str) -> EmatixError:
+    """Return an error as unpickling needs it: without `__init__`, whose parameters differ from class to class."""
+    return cls.__new__(cls, *args)
 
 
 class DeclarationError(EmatixError, Permanent, ValueError):
@@ -128,6 +139,10 @@ class MissingDriverError(EmatixError, Permanent):
 
 class StoreError(EmatixError, Permanent):
     """The control database cannot be opened, read or written."""
+
+
+class AlreadyRunningError(StoreError):
+    """The job has an open run whose process lives: a second one is refused."""
 
 
 class RunError(EmatixError, Permanent):

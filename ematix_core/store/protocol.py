@@ -22,7 +22,7 @@ class RunStore(Protocol):
         """Open a run of the job, or take over the one whose process is dead: same run and load id, one attempt more.
 
         Called once before anything else is done for the run. Of several callers at one instant one wins; the others
-        get the StoreError of a job that is already running, which says which run, where and since when.
+        get AlreadyRunningError, which says which run, where and since when.
         """
         ...
 

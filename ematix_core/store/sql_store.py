@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from ematix_core.errors import StoreError
+from ematix_core.errors import AlreadyRunningError, StoreError
 from ematix_core.failpoint import failpoint
 from ematix_core.store import rows, tables
 from ematix_core.store.process import ProcessIdentity, is_alive
@@ -256,7 +256,7 @@ def _own(table: sa.Table) -> sa.ColumnElement[bool]:
 
 
 def _take_over(connection: sa.Connection, run: Run, workflow_run_id: str | None, trigger: str, now: datetime) -> None:
-    """Continue a dead process's run with a further attempt. Raises StoreError when another process was faster."""
+    """Continue a dead process's run with a further attempt. Raises AlreadyRunningError when another was faster."""
     statement = sa.update(tables.runs).where(
         tables.runs.c.run_id == run.run_id,
         tables.runs.c.status == Status.RUNNING,
@@ -268,7 +268,7 @@ def _take_over(connection: sa.Connection, run: Run, workflow_run_id: str | None,
     values = {"attempts": run.attempts + 1, "workflow_run_id": workflow_run_id, "trigger": trigger,
               "heartbeat_at": now, **asdict(ProcessIdentity.current())}  # fmt: skip
     if connection.execute(statement.values(values)).rowcount != 1:
-        raise StoreError(f"job {run.job} is being taken over by another process", where=f"run {run.run_id}")
+        raise AlreadyRunningError(f"job {run.job} is being taken over by another process", where=f"run {run.run_id}")
     error = f"its process {run.pid} on {run.host} ended without a result"
     _end_attempt(connection, run.run_id, Status.INTERRUPTED, run.heartbeat_at, error)
     _start_attempt(connection, run.run_id, now)
@@ -287,8 +287,8 @@ def _end_attempt(connection: sa.Connection, run_id: str, status: Status, now: da
     connection.execute(statement.values(status=status, finished_at=now, error=error))
 
 
-def _already_running(run: Run) -> StoreError:
-    return StoreError(
+def _already_running(run: Run) -> AlreadyRunningError:
+    return AlreadyRunningError(
         f"job {run.job} is already running: run {run.run_id}, process {run.pid} on {run.host}, "
         f"since {run.started_at:%Y-%m-%d %H:%M:%S} UTC",
         hint="Wait for it, or end that process; the next start then continues its run.",

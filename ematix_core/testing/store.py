@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ematix_core.errors import StoreError
+from ematix_core.errors import AlreadyRunningError, StoreError
 from ematix_core.store import Status, open_store
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class StoreConformance:
 
     def test_job_runs_once_at_a_time(self, store: RunStore) -> None:
         run = store.begin("orders")
-        with pytest.raises(StoreError, match="orders"):
+        with pytest.raises(AlreadyRunningError, match="orders"):
             store.begin("orders")
         store.begin("customers")
         store.finish(run.run_id, Status.FAILED, seconds=0, error="no")

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ematix_core import errors as e
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def tree() -> list[type[e.EmatixError]]:
     return [cls for cls in vars(e).values() if inspect.isclass(cls) and issubclass(cls, e.EmatixError)]
+
+
+def made(cls: type[e.EmatixError]) -> e.EmatixError:
+    if issubclass(cls, e.MissingDriverError):
+        return cls("sqlite", "adbc-driver-sqlite", "sqlite")
+    if issubclass(cls, e.SqlError):
+        return cls("no", statement="SELECT 1", position=7, where="table orders", hint="Ask.")
+    if issubclass(cls, e.ProjectError):
+        return cls("no", where="module jobs", hint="Ask.", traceback="Traceback ...")
+    return cls("no", where="table orders", hint="Ask.")
 
 
 def test_an_error_says_what_where_and_what_to_do() -> None:
@@ -33,6 +49,17 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 def test_every_error_is_either_transient_or_permanent(cls: type[e.EmatixError]) -> None:
     if cls is not e.EmatixError:
         assert issubclass(cls, e.Transient | e.Permanent)
+
+
+@pytest.mark.parametrize("cls", tree())
+@pytest.mark.parametrize("copied", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy])  # noqa: S301 - our own bytes
+def test_every_error_survives_pickling_and_copying(
+    cls: type[e.EmatixError], copied: Callable[[e.EmatixError], e.EmatixError]
+) -> None:
+    error = made(cls).at("job nightly")
+    again = copied(error)
+    assert type(again) is cls
+    assert (vars(again), again.args, str(again)) == (vars(error), error.args, str(error))
 
 
 def test_only_transient_errors_are_worth_a_retry() -> None:
