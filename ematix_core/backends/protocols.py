@@ -51,11 +51,16 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class LocalQuery:
-    """A source's query in the words of another system's session: `setup` statements, then `sql` with `parameters`."""
+    """A query whose rows reach the target without passing through the engine.
+
+    In the words of the target's session: `setup` statements, then `sql` with `parameters`. Or, `relayed`, in the words
+    of the source, whose rows cross over in the wire form that both systems have: see `RelayingSource`.
+    """
 
     sql: str
     setup: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    relayed: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,8 @@ class Source(Protocol):
     def local_query(self, query: Query, target: Connection) -> LocalQuery | None:
         """Return the query in the target's own words when its session can read this source by itself, else None.
 
-        Same database on both sides; files into a DuckDB session. Called while planning and running; does no work.
+        Same database on both sides; files into a DuckDB session; a relay between two servers of one kind. Called
+        while planning, after `schema`; does no work of its own.
         """
         ...
 
@@ -124,6 +130,17 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release everything. Called once, on success and failure alike."""
+        ...
+
+
+class RelayingSource(Source, Protocol):
+    """A source whose `local_query` may be `relayed`."""
+
+    def relay(self, local: LocalQuery, session: Session, table: TableName, columns: Sequence[str]) -> int:
+        """Put the query's rows into the table of the target's session, by position, and return their number.
+
+        Called instead of `Session.load`, with a session of the same kind as the source. Blocks until the last row.
+        """
         ...
 
 

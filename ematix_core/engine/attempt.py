@@ -144,7 +144,10 @@ class Attempt:
             return self._rows.rows.schema
         self._query = self._incremental(self._rows.query, mark)
         self._take_files(pending)
-        return self._source.schema(self._query)
+        try:
+            return self._source.schema(self._query)
+        except SqlError as error:
+            raise error.within(self._rows.query.sql) from error.__cause__
 
     def _low_mark(self, pending: list[_Place]) -> Any:  # noqa: ANN401 - the watermark column's own type
         if self._job.watermark in {None, FILE_COLUMN}:
@@ -267,9 +270,9 @@ class Attempt:
         if rows is not None and had:
             rows = without(rows, FILE_COLUMN, had)
         task = LoadTask(
-            plan=plan, scope=place.scope, context=self._context, load_time=self._load_time(place),
+            plan=plan, scope=place.scope, context=self._context, load_time=self._load_time(place), last=place.last,
             watermark=place.mark if water else None, rows=rows, high_water=water, files=files,
-            rejected=lambda: self._rejected,
+            relay=getattr(self._source, "relay", None), rejected=lambda: self._rejected,
             stage=lambda text: self._env.progress.stage(self._job.name, text),
         )  # fmt: skip
         try:
@@ -280,6 +283,8 @@ class Attempt:
                 raise self._cancellation.reason from error
             foreign = plan.local is not None and isinstance(error, SqlError | ConversionError | SourceError)
             known = self._source.explain(error) if foreign else error
+            if foreign and isinstance(known, SqlError) and self._rows and self._rows.query:
+                known.within(self._rows.query.sql)
             raise known.at(f"table {plan.table}") from error.__cause__
 
     def _load_time(self, place: _Place) -> datetime:

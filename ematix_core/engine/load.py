@@ -17,7 +17,7 @@ from ematix_core.errors import EmptySourceError, KeyViolationError, RunError, Tr
 from ematix_core.model.mode import Scd2
 from ematix_core.query.local import run_sql
 from ematix_core.sql import build
-from ematix_core.sql.ddl import Wanted, create_table
+from ematix_core.sql.ddl import Wanted, create_staging
 from ematix_core.sql.shape import SOURCE
 from ematix_core.strategies.plan import (
     LOAD_TIME,
@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ematix_core.backends.protocols import Session, SourceFile
+    from ematix_core.backends.protocols import LocalQuery, Session, SourceFile
     from ematix_core.engine.body import RunContext
     from ematix_core.engine.planning import TargetPlan
+    from ematix_core.model.table import TableName
 
 _PROBLEMS: dict[str, tuple[type[RunError], str, str]] = {
     "null_key": (
@@ -74,17 +75,20 @@ class TableChangedError(RunError, Transient):
 class LoadTask:
     """What a target's load needs besides its plan.
 
-    `rows`: the stream, None when the session reads the source itself. `rejected`: asked after the last row.
+    `last`: the latest load of the scope, as planned from. `rows`: the stream, None when the session reads the source
+    itself, or when `relay` brings the rows of a local query. `rejected`: asked after the last row.
     """
 
     plan: TargetPlan
     scope: str
     context: RunContext
     load_time: datetime
+    last: LoadRecord | None
     watermark: str | None
     rows: pa.RecordBatchReader | None
     high_water: HighWater | None
     files: Sequence[SourceFile]
+    relay: Callable[[LocalQuery, Session, TableName, Sequence[str]], int] | None
     rejected: Callable[[], pa.Table | None]
     stage: Callable[[str], None]
 
@@ -114,6 +118,11 @@ class Load:
             )  # fmt: skip
         if (done := self._session.find_load(task.scope, task.context.run_id)) is not None:
             return repeated(str(self._plan.target.name), self._plan.plan.mode, done)
+        if self._session.last_load(task.scope) != task.last:
+            raise TableChangedError(
+                "another run of this job has loaded the table since this load was planned",
+                where=f"table {self._plan.table}", hint="Run the job again; with retries= it does so by itself.",
+            )  # fmt: skip
         for step in self._plan.plan.steps:
             task.stage(f"{self._plan.plan.mode}: {step.name}")
             self._apply(step)
@@ -165,14 +174,9 @@ class Load:
     def _fill(self, step: Fill) -> int:
         session, plan = self._session, self._plan
         if step.create:
-            wanted = Wanted(step.table, step.columns)
-            session.execute(create_table(wanted, plan.dialect, temporary=plan.dialect.temporary_staging), {})
+            session.execute(create_staging(Wanted(step.table, step.columns, merge_key=step.keys), plan.dialect), {})
         if plan.local is not None:
-            for statement in plan.local.setup:
-                session.execute(statement, {})
-            names = [column.name for column in step.columns]
-            rows = session.insert(step.table, names, plan.local.sql, plan.local.parameters)
-            self._counts["rows_read"] = rows
+            rows = self._counts["rows_read"] = self._read_locally(step, plan.local)
             self._note_highest(step)
         else:
             rows = session.load(step.table, step.columns, self._stream(step))
@@ -182,6 +186,15 @@ class Load:
             self._checks.run()
             return rows - self._checks.quarantined
         return rows
+
+    def _read_locally(self, step: Fill, local: LocalQuery) -> int:
+        names = [column.name for column in step.columns]
+        if local.relayed:
+            assert self._task.relay is not None  # noqa: S101 - a source that relays can do so
+            return self._task.relay(local, self._session, step.table, names)
+        for statement in local.setup:
+            self._session.execute(statement, {})
+        return self._session.insert(step.table, names, local.sql, local.parameters)
 
     def _stream(self, step: Fill) -> pa.RecordBatchReader:
         task, plan = self._task, self._plan

@@ -166,14 +166,22 @@ def _local(found: Situation, shape: Shape, columns: tuple[Column, ...]) -> Local
     if local is None or (not found.dialect.ddl and any(not column.nullable for column in columns)):
         return None  # files cannot refuse NULL by themselves, so those rows pass through our own check
     watermark = found.job.watermark not in {None, FILE_COLUMN}
-    if shape.needs_sql and (watermark or found.dialect.grammar != DUCKDB.grammar):
+    if shape.needs_sql and not _shaped_inside(found.dialect, shape, columns, watermark=watermark):
         return None
     if shape.casts and (found.dialect.grammar != DUCKDB.grammar or not shape.exact):
         return None
     if shape.transforms:
         return None  # so that the rows read are counted before they are filtered
     sql = shape_sql(shape, DUCKDB, f"(\n{local.sql}\n)", cast=True)
-    return type(local)(sql=sql, setup=local.setup, parameters=local.parameters)
+    return replace(local, sql=sql)
+
+
+def _shaped_inside(dialect: Dialect, shape: Shape, columns: tuple[Column, ...], *, watermark: bool) -> bool:
+    """Say whether the target's system makes of the rows what DuckDB would make of them on their way."""
+    if dialect.grammar == DUCKDB.grammar:
+        return not watermark
+    hashed = {column.type.kind for column in columns if column.name in shape.hash_of}
+    return shape.only_hashed and hashed <= dialect.same_text
 
 
 def _staged(found: Situation, table: TableName, local: LocalQuery | None, existing: object) -> bool:
@@ -202,7 +210,11 @@ def _notes(found: Situation, table: TableName, local: LocalQuery | None, shape: 
     if str(table) != str(found.target.name):
         notes.append(f"{found.dialect.name} has no schemas: {found.target.name} is kept as {table}")
     if local is not None:
-        notes.append(f"the rows are read inside {found.dialect.name}: nothing crosses the wire")
+        notes.append(
+            f"the rows pass from one {found.dialect.name} server to the other as they are"
+            if local.relayed
+            else f"the rows are read inside {found.dialect.name}: nothing crosses the wire"
+        )
     if shape.needs_sql and local is None:
         notes.append("rows are shaped by DuckDB on the way: normalizers, transforms or the row hash of scd2")
     if found.job.watermark and found.job.watermark != FILE_COLUMN:

@@ -131,10 +131,22 @@ def delete(target: TableName, where: exp.Expr) -> exp.Delete:
     return exp.Delete(this=table(target, "t"), where=exp.Where(this=where))
 
 
-def create_as(target: TableName, query: exp.Query) -> exp.Create:
-    """Return `CREATE TEMPORARY TABLE target AS query`."""
-    temporary = exp.Properties(expressions=[exp.TemporaryProperty()])
+def create_as(target: TableName, query: exp.Query, dialect: Dialect) -> exp.Create:
+    """Return `CREATE TABLE target AS query` for a work table, temporary where the system's staging is."""
+    temporary = exp.Properties(expressions=[exp.TemporaryProperty()]) if dialect.temporary_staging else None
     return exp.Create(this=table(target), kind="TABLE", expression=query, properties=temporary)
+
+
+def create_like(target: TableName, pattern: TableName) -> exp.Create:
+    """Return `CREATE TABLE target LIKE pattern`: columns, keys and indexes, no rows."""
+    like = exp.Properties(expressions=[exp.LikeProperty(this=table(pattern))])
+    return exp.Create(this=table(target), kind="TABLE", properties=like)
+
+
+def exchange(current: TableName, following: TableName, former: TableName) -> exp.Command:
+    """Return `RENAME TABLE current TO former, following TO current`: one step for every reader (MySQL)."""
+    names = [table(each).sql(dialect="mysql", identify=True) for each in (current, former, following, current)]
+    return exp.Command(this="RENAME", expression="TABLE {} TO {}, {} TO {}".format(*names))
 
 
 def create_index(
@@ -169,7 +181,26 @@ def highest(column: str, of: TableName, dialect: Dialect) -> str:
 
 def text(statement: exp.Expr, dialect: Dialect) -> str:
     """Render a statement in the dialect's grammar, formatted for people."""
+    if dialect.grammar == "mysql":
+        statement = _several_tables(statement)
     return statement.sql(dialect=dialect.grammar, pretty=True, identify=True)
+
+
+def _several_tables(statement: exp.Expr) -> exp.Expr:
+    """Return UPDATE .. FROM and DELETE .. AS in MySQL's own form, which names all tables before SET, or before FROM.
+
+    https://dev.mysql.com/doc/refman/8.0/en/update.html, https://dev.mysql.com/doc/refman/8.0/en/delete.html
+    """
+    if isinstance(statement, exp.Update):
+        statement = statement.copy()
+        if (source := statement.args.pop("from_", None)) is not None:
+            statement.this.set("joins", [exp.Join(this=source.this)])
+        for assignment in statement.expressions:
+            assignment.this.set("table", name(statement.this.alias))
+    elif isinstance(statement, exp.Delete) and statement.this.alias:
+        statement = statement.copy()
+        statement.set("tables", [exp.Table(this=name(statement.this.alias))])
+    return statement
 
 
 def literal(value: Any) -> exp.Expr:  # noqa: ANN401 - any Python value that a check compares with

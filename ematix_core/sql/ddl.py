@@ -37,6 +37,10 @@ class Wanted:
     dated: bool = False
     declared: bool = True
 
+    def keyed(self, column: str) -> bool:
+        """Say whether the column is part of a key, on which there may be an index."""
+        return any(column in group for group in (self.primary_key, self.merge_key, *self.unique))
+
 
 @dataclass
 class DdlPlan:
@@ -85,10 +89,17 @@ def _create(wanted: Wanted, dialect: Dialect) -> DdlPlan:
     return plan
 
 
-def create_table(wanted: Wanted, dialect: Dialect, *, temporary: bool = False) -> str:
-    """Return CREATE TABLE with the types, NOT NULL and, where the dialect declares keys, the key constraints."""
-    definitions: list[exp.Expr] = [_definition(column, dialect, strict=not temporary) for column in wanted.columns]
-    if dialect.declares_keys and not wanted.current and not temporary:
+def create_staging(wanted: Wanted, dialect: Dialect) -> str:
+    """Return CREATE TABLE for a work table: without constraints, temporary where the system's staging is."""
+    return create_table(wanted, dialect, strict=False, temporary=dialect.temporary_staging)
+
+
+def create_table(wanted: Wanted, dialect: Dialect, *, strict: bool = True, temporary: bool = False) -> str:
+    """Return CREATE TABLE with the types and, if strict, NOT NULL and, where the dialect declares keys, those."""
+    definitions: list[exp.Expr] = [
+        _definition(column, dialect, strict=strict, key=wanted.keyed(column.name)) for column in wanted.columns
+    ]
+    if dialect.declares_keys and not wanted.current and strict:
         if wanted.primary_key:
             definitions.append(exp.PrimaryKey(expressions=[build.name(key) for key in wanted.primary_key]))
         for group in wanted.unique:
@@ -99,8 +110,9 @@ def create_table(wanted: Wanted, dialect: Dialect, *, temporary: bool = False) -
     return build.text(exp.Create(this=schema, kind="TABLE", properties=properties), dialect)
 
 
-def _definition(column: Column, dialect: Dialect, *, strict: bool) -> exp.ColumnDef:
-    kind = exp.Var(this=dialect.sql_type(column.type, column=column.name))
+def _definition(column: Column, dialect: Dialect, *, strict: bool, key: bool = False) -> exp.ColumnDef:
+    sql_type = dialect.key_type if key else dialect.sql_type
+    kind = exp.Var(this=sql_type(column.type, column=column.name))
     constraints = [exp.ColumnConstraint(kind=exp.NotNullColumnConstraint())] if strict and not column.nullable else []
     return exp.ColumnDef(this=build.name(column.name), kind=kind, constraints=constraints)
 
@@ -169,8 +181,11 @@ class _Drift:
         return column
 
     def _old(self, column: Column, old: Column) -> Column:
-        if column.type is not Unknown and self._type(column) == self._type(old):
-            return column
+        if column.type is not Unknown:
+            if self._type(column) == self._type(old):
+                return column
+            if self._wanted.keyed(column.name) and self._key_type(column) == self._type(old):
+                return replace(column, type=old.type)
         change = f"column {column.name!r} is {old.type.label()} in the table and {column.type.label()} in the rows"
         if widens(column.type, old.type) and not self._wanted.declared:
             self.plan.notes.append(f"{change}: every value fits")
@@ -212,3 +227,6 @@ class _Drift:
 
     def _type(self, column: Column) -> str:
         return self._dialect.sql_type(column.type, column=column.name)
+
+    def _key_type(self, column: Column) -> str:
+        return self._dialect.key_type(column.type, column=column.name)

@@ -61,6 +61,13 @@ class Dialect:
     """True: ALTER COLUMN .. TYPE exists, so a wider type can be evolved."""
     indexes_keys: bool = False
     """True: a merge needs an index on its keys to be fast, so that tables without declared keys get one."""
+    indexes_staging: bool = False
+    """True: work tables get an index on the keys too, where the system has no join but by index."""
+    key_types: Mapping[str, str] = field(default_factory=dict)
+    """SQL type by column kind for columns of a key, where an index cannot be on the ordinary type."""
+    same_text: frozenset[str] = frozenset()
+    """Kinds whose cast to VARCHAR gives the text that DuckDB gives: a row hash over such columns may be made inside
+    the system, so that the rows of an scd2 load need not leave it."""
     ddl: bool = True
     """False: there are no tables to create or alter (files): drift means a new file schema."""
     one_writer: bool = False
@@ -68,6 +75,10 @@ class Dialect:
     bulk: str = ""
     """One line for the support table: how rows are loaded fast."""
     limits: Mapping[str, int] = field(default_factory=dict)
+
+    def key_type(self, kind: type[ColumnType], *, column: str) -> str:
+        """Return the SQL type for a column of a key. Raises UnsupportedError naming the column when there is none."""
+        return self.key_types.get(kind.kind) or self.sql_type(kind, column=column)
 
     def sql_type(self, kind: type[ColumnType], *, column: str) -> str:
         """Return the SQL type for a column type. Raises UnsupportedError naming the column when there is none."""

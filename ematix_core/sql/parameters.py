@@ -10,7 +10,7 @@ from sqlglot import TokenError, TokenType
 from ematix_core.errors import SqlError, near
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlglot import Token
 
@@ -33,10 +33,30 @@ def bind(sql: str, parameters: Mapping[str, Any], style: Style) -> tuple[str, di
     `:name`, so a position in the one text is a position in the other.
     Raises SqlError at a parameter that has no value.
     """
+    forms = {"named_dollar": "${}", "qmark": "?", "null": "NULL"}
+    text, order = rewritten(sql, parameters, _GRAMMAR[style], forms[style].format)
+    if style == "named_dollar":
+        return text, {name: parameters[name] for name in order}
+    return text, [parameters[name] for name in order]
+
+
+def rewritten(
+    sql: str,
+    parameters: Mapping[str, Any],
+    grammar: str,
+    write: Callable[[str], str],
+    *,
+    between: Callable[[str], str] = str,
+) -> tuple[str, list[str]]:
+    """Return the text with each parameter as `write(name)` has it, and the names in order of use.
+
+    `between` is applied to the text in between, for drivers that give a meaning to other characters of it too.
+    Raises SqlError at a parameter that is none of `parameters`.
+    """
     pieces: list[str] = []
     order: list[str] = []
     done = 0
-    for start, name in _parameters(sql, _GRAMMAR[style]):
+    for start, name in _parameters(sql, grammar):
         if name not in parameters:
             raise SqlError(
                 f"there is no value for the parameter :{name}",
@@ -44,14 +64,10 @@ def bind(sql: str, parameters: Mapping[str, Any], style: Style) -> tuple[str, di
                 position=start,
                 hint=near(name, parameters),
             )
-        replacement = {"named_dollar": f"${name}", "qmark": "?", "null": "NULL"}[style]
-        pieces += [sql[done:start], replacement]
+        pieces += [between(sql[done:start]), write(name)]
         order.append(name)
         done = start + 1 + len(name)
-    text = "".join([*pieces, sql[done:]])
-    if style == "named_dollar":
-        return text, {name: parameters[name] for name in order}
-    return text, [parameters[name] for name in order]
+    return "".join([*pieces, between(sql[done:])]), order
 
 
 def single(sql: str, style: Style) -> str:

@@ -38,6 +38,11 @@ class Shape:
         """Say whether more has to be done than picking and casting columns."""
         return bool(self.transforms or self.hash_name or any(column.normalizers for column in self.columns))
 
+    @property
+    def only_hashed(self) -> bool:
+        """Say whether the row hash is all that has to be made."""
+        return bool(self.hash_name) and not self.transforms and not any(c.normalizers for c in self.columns)
+
 
 def shape_sql(shape: Shape, dialect: Dialect, rows: str = f'"{SOURCE}"', *, cast: bool = False) -> str:
     """Return the query over `rows` (a relation's name, or a query in parentheses) in DuckDB SQL.

@@ -54,7 +54,7 @@ def checks(change: Change, dialect: Dialect) -> list[Step]:
     distinct = exp.select(*build.cols(change.names)).distinct().from_(build.table(STAGED))
     once = Execute(
         name="drop repeated rows", why="the same event twice is one event",
-        sql=build.text(build.create_as(ROWS, distinct), dialect),
+        sql=build.text(build.create_as(ROWS, distinct, dialect), dialect),
     )  # fmt: skip
     index = indexed(ROWS, change.keys, dialect)
     return [
@@ -70,12 +70,12 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     plan: list[Step] = [
         Execute(
             name="find affected keys", why="keys for which a staged row changes something",
-            sql=build.text(build.create_as(AFFECTED, _affected(change)), dialect),
+            sql=build.text(build.create_as(AFFECTED, _affected(change), dialect), dialect),
         ),
         *indexed(AFFECTED, change.keys, dialect),
         Execute(
             name="make timelines", why="stored versions, closes and staged rows in the order of their event time",
-            sql=build.text(build.create_as(TIMELINE, _timeline(change)), dialect),
+            sql=build.text(build.create_as(TIMELINE, _timeline(change), dialect), dialect),
         ),
         *indexed(TIMELINE, change.keys, dialect),
         Tally(

@@ -63,12 +63,14 @@ class Insert(Step):
 class Fill(Step):
     """Bring the source's rows into `table` (the staging table, or the target itself), by the fastest way there is.
 
-    `columns` are the rows' columns in order; `create` says that the table is to be made from them first.
+    `columns` are the rows' columns in order; `create` says that the table is to be made from them first, and `keys`
+    that it will be searched by them.
     """
 
     table: TableName
     columns: tuple[Column, ...]
     create: bool = False
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

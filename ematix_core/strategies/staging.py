@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from ematix_core.model.table import TableName
 from ematix_core.sql import build
-from ematix_core.sql.ddl import Wanted, create_table
+from ematix_core.sql.ddl import Wanted, create_staging
 from ematix_core.strategies.plan import STAGING, Count, Execute, Fill, Require, Step, Tally
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def fill(change: Change) -> Fill:
     """Return the step that brings the rows into staging."""
     return Fill(
         name="stage rows", why="applied to the target as one change", table=STAGED, columns=change.columns,
-        create=True, counts=Count.STAGED,
+        create=True, keys=change.keys, counts=Count.STAGED,
     )  # fmt: skip
 
 
 def indexed(rows: TableName, keys: Sequence[str], dialect: Dialect) -> list[Step]:
     """Return the step that indexes a work table's keys, where the system would else scan it for every row."""
-    if not dialect.indexes_keys:
+    if not dialect.indexes_staging:
         return []
     sql = build.text(build.create_index(f"{rows.name}_keys", rows, keys), dialect)
     return [Execute(name="index", why=f"{dialect.name} needs it to find keys fast", sql=sql)]
@@ -50,7 +50,7 @@ def aside(change: Change, dialect: Dialect) -> list[Step]:
     if not (change.sets_aside and deletes(change)):
         return []
     keys = tuple(column for column in change.columns if column.name in change.keys)
-    sql = create_table(Wanted(ASIDE, keys), dialect, temporary=dialect.temporary_staging)
+    sql = create_staging(Wanted(ASIDE, keys, merge_key=change.keys), dialect)
     return [Execute(name="prepare quarantine", why="keys of rows set aside are not deleted", sql=sql)]
 
 
@@ -81,7 +81,7 @@ def keyed_rows(change: Change, dialect: Dialect, order_by: str | None) -> tuple[
     steps += [
         Execute(
             name="keep the latest", why=f"of several rows with one key the highest {order_by!r} wins",
-            sql=build.text(build.create_as(LATEST, latest), dialect),
+            sql=build.text(build.create_as(LATEST, latest, dialect), dialect),
         ),
         unique(keys, LATEST, dialect, f"their {order_by!r} is equal, so none of them is the latest"),
         Tally(

@@ -12,7 +12,7 @@ import pytest
 from ematix_core.backends.protocols import LoadRecord, SourceFile
 from ematix_core.errors import EmatixError, MissingSourceError, SqlError
 from ematix_core.model.table import Column, TableName
-from ematix_core.sql.ddl import Wanted, create_table
+from ematix_core.sql.ddl import Wanted, create_staging, create_table
 from ematix_core.testing.reach import Conformance, Reached
 from ematix_core.types import BigInt, Text
 
@@ -114,7 +114,7 @@ class TargetConformance(Conformance):
         fill(system, table)
         target, name = system.target(), TableName("", table)
         with target.session() as session:
-            session.execute(create_table(Wanted(STAGING, COLUMNS), system.dialect, temporary=True), {})
+            session.execute(create_staging(Wanted(STAGING, COLUMNS), system.dialect), {})
             session.load(STAGING, COLUMNS, batches([(10, "ten"), (11, "eleven"), (12, None)]))
             query = 'SELECT "id", "name" FROM "_ematix_staging" WHERE "id" > :least'
             assert session.insert(name, ("id", "name"), query, {"least": 10}) == 2
@@ -126,7 +126,7 @@ class TargetConformance(Conformance):
         for _ in range(2):
             target = system.target()
             with target.session() as session:
-                session.execute(create_table(Wanted(STAGING, COLUMNS), system.dialect, temporary=True), {})
+                session.execute(create_staging(Wanted(STAGING, COLUMNS), system.dialect), {})
                 session.load(STAGING, COLUMNS, batches())
                 assert session.query('SELECT count(*) AS n FROM "_ematix_staging"', {}).to_pylist() == [{"n": 3}]
                 session.execute('DROP TABLE "_ematix_staging"', {})

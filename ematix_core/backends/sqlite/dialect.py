@@ -18,6 +18,7 @@ DIALECT: Dialect = SQLiteDialect(
     partial_indexes=True,  # https://www.sqlite.org/partialindex.html
     alter_type=False,  # https://www.sqlite.org/lang_altertable.html
     indexes_keys=True,
+    indexes_staging=True,
     one_writer=True,  # https://www.sqlite.org/lockingv3.html
     bulk="ADBC ingest of Arrow batches",
     limits={"numeric_precision": 76},

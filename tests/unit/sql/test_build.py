@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlglot import exp
 
@@ -47,6 +49,22 @@ def test_update_names_its_target_and_source() -> None:
         where=build.same_keys(["k"], "t", "s"),
     )  # fmt: skip
     assert flat(update) == 'UPDATE "a"."t" AS "t" SET "v" = "s"."v" FROM "rows" AS "s" WHERE "t"."k" = "s"."k"'
+
+
+def test_mysql_names_all_tables_of_an_update_and_a_delete_before_the_rest() -> None:
+    mysql = replace(SQLITE, name="mysql", grammar="mysql")
+    target, keys = TableName("a", "t"), build.same_keys(["k"], "t", "s")
+    update = build.update_from(
+        target, {"v": build.col("v", "s")}, source=build.table(TableName("", "rows"), "s"), where=keys
+    )
+    marked = build.update_from(target, {"v": exp.null()}, source=None, where=build.is_null("k", "t"))
+    delete = build.delete(target, build.is_null("k", "t"))
+    assert [" ".join(build.text(made, mysql).split()) for made in (update, marked, delete)] == [
+        "UPDATE `a`.`t` AS `t`, `rows` AS `s` SET `t`.`v` = `s`.`v` WHERE `t`.`k` = `s`.`k`",
+        "UPDATE `a`.`t` AS `t` SET `t`.`v` = NULL WHERE `t`.`k` IS NULL",
+        "DELETE `t` FROM `a`.`t` AS `t` WHERE `t`.`k` IS NULL",
+    ]
+    assert flat(update).startswith('UPDATE "a"."t" AS "t" SET "v"')  # the statement itself is left as it was
 
 
 def test_null_never_wins_a_descending_order() -> None:

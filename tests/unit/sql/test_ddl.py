@@ -11,7 +11,7 @@ from ematix_core.backends import registry
 from ematix_core.errors import DriftError, UnsupportedError
 from ematix_core.model.table import Column, TableName
 from ematix_core.sql.build import placed
-from ematix_core.sql.ddl import DdlPlan, Wanted, create_table, plan_ddl
+from ematix_core.sql.ddl import DdlPlan, Wanted, create_staging, plan_ddl
 from ematix_core.types import BigInt, ColumnType, Double, Duration, Integer, Numeric, SmallInt, String, Text, Timestamp
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def test_merge_key_gets_an_index_unless_it_is_declared_already() -> None:
 
 
 def test_staging_is_temporary_and_takes_what_comes() -> None:
-    made = create_table(wanted(primary_key=("k",)), SQLITE, temporary=True)
+    made = create_staging(wanted(primary_key=("k",)), SQLITE)
     assert made.startswith("CREATE TEMPORARY TABLE")
     assert "NOT NULL" not in made
     assert "PRIMARY KEY" not in made
@@ -169,3 +169,13 @@ def test_staging_is_temporary_and_takes_what_comes() -> None:
 )
 def test_schema_becomes_a_prefix_where_there_are_none(dialect: Dialect, name: TableName, kept: TableName) -> None:
     assert placed(name, dialect) == kept
+
+
+def test_key_of_a_type_that_cannot_be_indexed_has_one_that_can_and_is_no_drift_later() -> None:
+    dialect = replace(SQLITE, name="mysql", key_types={"text": "VARCHAR(20)"})
+    rows = Wanted(TABLE, (Column("k", Text), Column("v", Text)), merge_key=("k",), declared=False)
+    made = flat(plan_ddl(rows, None, dialect, "error"))[0]
+    assert '"k" VARCHAR(20)' in made
+    assert '"v" TEXT' in made
+    later = plan_ddl(rows, (Column("k", String[20]), Column("v", Text)), dialect, "error")
+    assert (later.statements, [column.type for column in later.columns]) == ([], [String[20], Text])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ematix_core.errors import SqlError
-from ematix_core.sql.parameters import bind, names, single
+from ematix_core.sql.parameters import bind, names, rewritten, single
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,12 @@ def test_values_by_name_are_just_those_used() -> None:
 
 def test_values_by_position_come_in_order_of_use() -> None:
     assert bind("SELECT :b, :a, :b", {"a": 1, "b": 2}, "qmark") == ("SELECT ?, ?, ?", [2, 1, 2])
+
+
+def test_a_driver_may_have_its_own_form_of_parameters_and_of_the_rest() -> None:
+    sql, values = "SELECT '100%', :b, :a::date", {"a": 1, "b": 2}
+    text, order = rewritten(sql, values, "postgres", "<{}>".format, between=lambda piece: piece.replace("%", "%%"))
+    assert (text, order) == ("SELECT '100%%', <b>, <a>::date", ["b", "a"])
 
 
 def test_sqlite_brackets_and_backticks_are_quotes() -> None:
