@@ -51,4 +51,4 @@ def test_the_next_attempt_of_an_overtaken_run_loads_what_is_left() -> None:
 
     result = run(overtaken_once, warehouse, watermark="changed", retries=1)
     assert (len(calls), result.inserted) == (2, 1)
-    assert sorted(warehouse.table("people").column("id").to_pylist()) == [1, 2, 3]
+    assert warehouse.table("people").sort_by("id").column("id").to_pylist() == [1, 2, 3]
