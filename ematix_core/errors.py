@@ -164,7 +164,8 @@ class BadRowError(SourceError):
 class SqlError(RunError):
     """The system refused a statement.
 
-    `statement` is the text as sent; `position` the 0-based character offset of the fault, or None when unknown.
+    `statement` is the text as its author wrote it, or as sent where we wrote it; `position` the 0-based character
+    offset of the fault in it, or None when unknown.
     """
 
     def __init__(
@@ -173,6 +174,14 @@ class SqlError(RunError):
         super().__init__(what, where=where, hint=hint)
         self.statement = statement
         self.position = position
+
+    def within(self, part: str) -> Self:
+        """Reduce the statement to the part of it that the user wrote, unless the fault lies outside; return itself."""
+        start = self.statement.find(part) if part else -1
+        if start >= 0 and (self.position is None or start <= self.position <= start + len(part)):
+            self.statement = part
+            self.position = None if self.position is None else self.position - start
+        return self
 
     def __str__(self) -> str:
         """Render the message, then the faulty line of the statement with a caret under the position."""

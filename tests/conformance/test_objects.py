@@ -26,8 +26,6 @@ class TestParquet(
     StrategyConformance,
     TypeConformance,
 ):
-    gaps: ClassVar = {"test_refused_query_carries_its_text": "the error carries the query that ours was wrapped in"}
-
     @staticmethod
     def connection(folder: Path) -> Connection:
         return ObjectStoreConnection("files", path=str(folder), format="parquet")

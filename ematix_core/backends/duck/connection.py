@@ -180,9 +180,9 @@ def translated(statement: str, written: str = "") -> Iterator[None]:
     except (driver().Error, OSError) as error:
         if isinstance(error, OSError) and not _CLASS.match(str(error)):
             raise
-        raise _as_written(translate(error, statement), written) from error
+        raise as_written(translate(error, statement), written) from error
     except SqlError as error:
-        _as_written(error, written)
+        as_written(error, written)
         raise
     except RuntimeError as error:
         if str(error) == "Query interrupted":
@@ -190,7 +190,8 @@ def translated(statement: str, written: str = "") -> Iterator[None]:
         raise
 
 
-def _as_written(error: EmatixError, written: str) -> EmatixError:
+def as_written(error: EmatixError, written: str) -> EmatixError:
+    """Return the error with the statement as its author wrote it, if there is such a text; see `translated`."""
     if written and isinstance(error, SqlError):
         error.statement = written
     return error

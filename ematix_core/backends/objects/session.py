@@ -90,8 +90,8 @@ class ObjectSession:
         if is_temporary(self.duck, table):
             names = ", ".join(quote(name) for name in columns)
             return self._run(f"INSERT INTO {_name(table)} ({names}) {sql}", values)
-        with translated(sql):
-            found = relation(self.duck, f"SELECT * FROM ({sql}\n) LIMIT 0", values).to_arrow_reader(1).schema
+        with translated(sql, query):
+            found = relation(self.duck, sql, values).limit(0).to_arrow_reader(1).schema
         incoming = columns_from(plain_schema(found))
         if len(incoming) != len(columns):
             raise SqlError(f"the query gives {len(incoming)} columns for {len(columns)} of {table}", statement=query)
@@ -100,9 +100,10 @@ class ObjectSession:
         failpoint("objects.insert.before")
         aliases = {name: f"c{i}" for i, name in enumerate(columns)}
         selected = [self._converted(column, aliases.get(column.name, "NULL")) for column in every]
-        rows = self._copied(
-            table, f"SELECT {', '.join(selected)} FROM ({sql}\n) AS q({', '.join(aliases.values())})", values
-        )
+        with translated(sql, query):
+            rows = self._copied(
+                table, f"SELECT {', '.join(selected)} FROM ({sql}\n) AS q({', '.join(aliases.values())})", values
+            )
         failpoint("objects.insert.after")
         return rows
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema
-from ematix_core.backends.duck.connection import BATCH_ROWS, driver, open_duck, quote, relation, translate
+from ematix_core.backends.duck.connection import (
+    BATCH_ROWS,
+    as_written,
+    driver,
+    open_duck,
+    quote,
+    relation,
+    translate,
+    translated,
+)
 from ematix_core.backends.duck.session import values
 from ematix_core.backends.objects.csv_files import BadRow, CsvGroup, rejects
 from ematix_core.backends.objects.dialect import DIALECT
@@ -60,17 +69,16 @@ class ObjectSource:
     def schema(self, query: Query) -> pa.Schema:
         """Return the columns that the query gives; reads footers, headers and samples, not the rows."""
         sql, parameters = self._prepare(query)
-        with self._told(sql):
-            reader = relation(self._opened(), f"SELECT * FROM ({sql}\n) LIMIT 0", parameters).to_arrow_reader(1)
-            return plain_schema(reader.schema)
+        with self._told(sql, query.sql):
+            return plain_schema(relation(self._opened(), sql, parameters).limit(0).to_arrow_reader(1).schema)
 
     def read(self, query: Query) -> pa.RecordBatchReader:
         """Start the query."""
         sql, parameters = self._prepare(query)
-        with self._told(sql):
+        with self._told(sql, query.sql):
             reader = relation(self._opened(), sql, parameters).to_arrow_reader(BATCH_ROWS)
         schema = plain_schema(reader.schema)
-        return pa.RecordBatchReader.from_batches(schema, self._batches(reader, schema, sql))
+        return pa.RecordBatchReader.from_batches(schema, self._batches(reader, schema, query.sql or sql))
 
     def _batches(self, reader: pa.RecordBatchReader, schema: pa.Schema, sql: str) -> Iterator[pa.RecordBatch]:
         while True:
@@ -181,22 +189,26 @@ class ObjectSource:
         if not query.sql:
             return (("", query.table),)
         sql, _ = bind(query.sql, query.parameters, "named_dollar")
-        return table_names(self._opened(), sql)
+        with translated(sql, query.sql):
+            return table_names(self._opened(), sql)
 
     def _find(self, schema: str, name: str) -> Listing:
         return find(self.store, name, "" if schema == self.connection.name else schema)
 
     @contextlib.contextmanager
-    def _told(self, sql: str) -> Iterator[None]:
-        """Raise what goes wrong in DuckDB or Arrow as our errors, a malformed line as BadRowError."""
+    def _told(self, sql: str, written: str = "") -> Iterator[None]:
+        """Raise what goes wrong in DuckDB or Arrow as our errors, a malformed line as BadRowError.
+
+        `written`: see `translated`.
+        """
         try:
             yield
         except (driver().Error, pa.ArrowException, OSError) as error:
-            raise self._said(error, sql) from error
+            raise as_written(self._said(error, sql), written) from error
         except RunError as error:
             cause = error.__cause__
             said = self._said(cause, sql) if isinstance(cause, driver().Error) else error
-            raise (said if isinstance(said, SourceError) else error) from cause
+            raise (said if isinstance(said, SourceError) else as_written(error, written)) from cause
 
     def _said(self, error: BaseException, sql: str) -> EmatixError:
         text = str(error)
