@@ -78,6 +78,7 @@ class Bars(Lines):
         self._display.update(self._task(job), rows=total)
 
     def stage(self, job: str, text: str) -> None:
+        super().stage(job, text)
         self._display.update(self._task(job), stage=text)
 
     def waiting(self, job: str, text: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ematix_core.cli.process import collect_again
 from ematix_core.model.connection import mask
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Lines:
         self._line(job, f"{total:,} rows read, {total / max(now - begun, 1e-9):,.0f} rows/s", chatty=True)
 
     def stage(self, job: str, text: str) -> None:
+        collect_again()  # the first stage of a load: by now everything is imported
         self._line(job, text, chatty=True)
 
     def waiting(self, job: str, text: str) -> None:

@@ -30,7 +30,7 @@ def test_help_imports_no_command_and_no_drawing_library() -> None:
         "print(*sorted(m for m in sys.modules if m.startswith(('ematix_core.', 'rich'))))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    ours = ["cli", "cli.exit_codes", "cli.options", "cli.root"]
+    ours = ["cli", "cli.exit_codes", "cli.options", "cli.process", "cli.root"]
     assert done.stdout.split() == [f"ematix_core.{name}" for name in ours]
 
 
