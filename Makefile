@@ -20,7 +20,7 @@ $(READY): pyproject.toml uv.lock
 demo: $(READY) ## a small shop, from files to a warehouse with history, in one minute
 	$(BIN)/python examples/shop/demo.py
 
-test: lint docs ## everything that must hold before a merge: lint, all tests, docs
+test: servers lint docs ## everything that must hold before a merge: lint, all tests, docs
 	$(BIN)/python -m pytest -n 2
 
 fast: $(READY) ## ruff, unit and architecture tests: under a minute, no servers
@@ -30,8 +30,8 @@ fast: $(READY) ## ruff, unit and architecture tests: under a minute, no servers
 lint: $(READY) ## ruff, mypy, layers
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
 
-servers: ## servers that the tests need
-	@echo "No backend of this version needs a server: there is nothing to start."
+servers: $(READY) ## PostgreSQL, MariaDB and MySQL for the tests, on loopback, in .servers/; docs/how-to/servers.md
+	$(BIN)/python -m tools.servers up
 
 bench: $(READY) ## ratios against peers, measured in one run; memory; start-up: half an hour, 6 GB of disk
 	$(BIN)/python -m benchmarks.moves

@@ -2,33 +2,57 @@
 
 from __future__ import annotations
 
-import json
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
-import psycopg
-import pymysql
+from tools.servers import urls
+from tools.servers.client import execute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-URLS = Path(__file__).resolve().parents[2] / ".servers" / "urls.json"
-"""What `make servers` started: URLs of administrators by the name of the server."""
+__all__ = ["account", "at_host", "ca", "database", "execute", "in_database", "other_ca", "url"]
 
 
 def url(server: str) -> str:
-    """Return the URL of `postgres`, `mariadb` or `mysql`: the variable, or what was started."""
-    if given := os.environ.get(f"EMATIX_TEST_{server.upper()}_URL"):
+    """Return the administrator's URL of `postgres`, `mariadb` or `mysql`: the variable, or what was started."""
+    if given := urls.given(server):
         return given
-    found: dict[str, str] = json.loads(URLS.read_text()) if URLS.exists() else {}
-    if server not in found:
-        message = f"no {server} server is known: run `make servers`, or set EMATIX_TEST_{server.upper()}_URL"
-        raise RuntimeError(message)
-    return found[server]
+    known = urls.read()
+    if server in known:
+        return known[server]
+    reason = known.get(f"{server}.unavailable", f"run `make servers`, or set {urls.variable(server)}")
+    message = f"no {server} server is known: {reason}"
+    raise RuntimeError(message)
+
+
+def account(server: str, role: str) -> str:
+    """Return the URL of another user, with the password.
+
+    Roles: `password` (may make databases, on MariaDB and MySQL those of `ematix_*`), `tls_only`, `unprivileged`;
+    `read_only` (no SUPER either) on MariaDB and MySQL; `sha2` (caching_sha2_password) on MySQL.
+    """
+    return _known(f"{server}.{role}")
+
+
+def ca() -> Path:
+    """Return the file of the authority that signed the servers' certificate, which is for `localhost` only."""
+    return Path(_known("ca"))
+
+
+def other_ca() -> Path:
+    """Return the file of an authority that signed nothing."""
+    return Path(_known("other_ca"))
+
+
+def at_host(server_url: str, host: str) -> str:
+    """Return the URL with another host name: `localhost` is in the certificate, `127.0.0.1` is not."""
+    parts = urlsplit(server_url)
+    user, _, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}@{host}:{parts.port}"))
 
 
 def in_database(server_url: str, database: str) -> str:
@@ -48,20 +72,9 @@ def database(server: str) -> Iterator[str]:
         execute(admin, f"DROP DATABASE {name}" + (" WITH (FORCE)" if server == "postgres" else ""))
 
 
-def execute(server_url: str, *statements: str) -> list[tuple[object, ...]]:
-    """Run the statements, each in its own transaction, and return the rows of the last one."""
-    if server_url.startswith("postgresql"):
-        with psycopg.connect(server_url, autocommit=True) as connection:
-            cursor = connection.cursor()
-            for statement in statements:
-                cursor.execute(statement.encode())
-            return list(cursor.fetchall()) if cursor.description else []
-    parts = urlsplit(server_url)
-    client = pymysql.connect(
-        host=parts.hostname, port=parts.port or 3306, user=parts.username, password=parts.password or "",
-        database=parts.path.strip("/") or None, autocommit=True, charset="utf8mb4",
-    )  # fmt: skip
-    with client, client.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
-        return list(cursor.fetchall())
+def _known(key: str) -> str:
+    known = urls.read()
+    if key not in known:
+        message = f"{key} is not known: run `make servers`"
+        raise RuntimeError(message)
+    return known[key]
