@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 MODULES = {
     "duckdb": "ematix_core.backends.duckdb",
     "memory": "ematix_core.backends.memory",
+    "mysql": "ematix_core.backends.mysql",
     "objects": "ematix_core.backends.objects",
+    "postgres": "ematix_core.backends.postgres",
     "sqlite": "ematix_core.backends.sqlite",
 }
 ENTRY_POINTS = "ematix.backends"

@@ -1,0 +1,127 @@
+"""What the server's catalogs say about types, tables and keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ematix_core.backends.postgres.native import Native, native
+from ematix_core.model.table import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ematix_core.backends.postgres.link import Link
+    from ematix_core.model.table import TableName
+
+_FIRST_OF_USERS = 16_384
+"""Object ids below this are built in: https://www.postgresql.org/docs/current/system-catalog-initial-data.html"""
+
+_TYPES = """
+SELECT t.oid, t.typname, t.typtype, t.typbasetype, t.typtypmod,
+       CASE WHEN t.typcategory = 'A' AND t.typsubscript = 'array_subscript_handler'::regproc THEN t.typelem ELSE 0 END
+           AS item,
+       format_type(t.oid, NULL) AS name
+FROM pg_catalog.pg_type t WHERE t.oid = ANY($1::oid[])
+"""
+_TYPES_BEFORE_14 = _TYPES.replace("t.typsubscript = 'array_subscript_handler'::regproc", "t.typlen = -1")
+
+_COLUMNS = """
+SELECT a.attname AS name, a.atttypid AS oid, a.atttypmod AS typmod, a.attnotnull AS required, a.attndims AS dimensions,
+       a.attgenerated AS generated, a.attidentity AS identity, format_type(a.atttypid, a.atttypmod) AS type
+FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+
+_KEYS = """
+SELECT array_agg(a.attname ORDER BY k.place)::text[] AS columns
+FROM pg_catalog.pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place), pg_catalog.pg_attribute a
+WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND k.place <= i.indnkeyatts AND a.attrelid = i.indrelid AND a.attnum = k.number
+GROUP BY i.indexrelid, i.indisprimary ORDER BY i.indisprimary DESC, i.indexrelid
+"""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A column of a table: what the engine is told, and what only this backend knows."""
+
+    column: Column
+    native: Native
+    type: str
+    """The type as SQL writes it, such as `character varying(20)`."""
+    generated: bool = False
+    """Whether the server computes it."""
+    always: bool = False
+    """Whether it is GENERATED ALWAYS AS IDENTITY."""
+
+
+class Catalog:
+    """Looks types up once, and tables each time."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._types: dict[int, Native] = {}
+
+    def types(self, oids: Iterable[int]) -> Mapping[int, Native]:
+        """Return the types with these object ids, with what is under domains and in arrays."""
+        missing = {oid for oid in oids if oid and oid not in self._types}
+        if missing:
+            self._look_up(missing)
+        return self._types
+
+    def _look_up(self, oids: set[int]) -> None:
+        version = self._link.version
+        query = _TYPES if version >= (14,) else _TYPES_BEFORE_14
+        rows = self._link.rows(query, sorted(oids))
+        self.types({row["typbasetype"] for row in rows} | {row["item"] for row in rows})
+        for row in rows:
+            base = self._types.get(row["typbasetype"])
+            if base is not None:
+                base = native(base.oid, row["typtypmod"], self._types)
+            kind = row["typtype"].decode()
+            self._types[row["oid"]] = Native(
+                row["oid"], -1, row["name"], kind, base, self._types.get(row["item"]) if kind == "b" else None
+            )
+
+    def stored(self, table: TableName) -> tuple[Stored, ...] | None:
+        """Return all columns of a table or view, in order; None when there is none."""
+        rows = self._link.rows(_COLUMNS, qualified(table))
+        if not rows:
+            return None
+        types = self.types(row["oid"] for row in rows)
+        return tuple(_stored(row, types) for row in rows)
+
+    def keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
+        """Return the primary key and the unique indexes over whole tables and plain columns."""
+        rows = self._link.rows(_KEYS, qualified(table))
+        return tuple(dict.fromkeys(tuple(row["columns"]) for row in rows))
+
+    def tables(self) -> list[str]:
+        """Return the names of all tables and views that the user may see, as a query would write them."""
+        rows = self._link.rows(
+            "SELECT CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THEN c.relname ELSE n.nspname || '.' || c.relname"
+            " END AS name FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
+            " AND n.nspname NOT LIKE 'pg\\_t%' AND c.relname NOT LIKE '\\_ematix\\_%' ORDER BY 1 LIMIT 10000"
+        )
+        return [row["name"] for row in rows]
+
+
+def _stored(row: Mapping[str, object], types: Mapping[int, Native]) -> Stored:
+    found = native(int(str(row["oid"])), int(str(row["typmod"])), types)
+    return Stored(
+        column=Column(str(row["name"]), found.column_type, nullable=not row["required"]), native=found,
+        type=str(row["type"]), generated=row["generated"] == b"s" or row["generated"] == b"v",
+        always=row["identity"] == b"a",
+    )  # fmt: skip
+
+
+def quote(name: str) -> str:
+    """Return a quoted identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(table: TableName) -> str:
+    """Return the table's name, quoted, with its schema if it has one."""
+    return f"{quote(table.schema)}.{quote(table.name)}" if table.schema else quote(table.name)

@@ -1,0 +1,320 @@
+"""One connection to PostgreSQL with a synchronous face: asyncpg on an event loop in a thread of its own.
+
+asyncpg hands COPY data over in the chunks that come from the socket, where libpq's bindings hand over single rows:
+https://magicstack.github.io/asyncpg/current/api/index.html#asyncpg.connection.Connection.copy_from_query
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from ematix_core.backends.postgres.channel import Channel, ChannelClosedError
+from ematix_core.backends.postgres.failures import translate
+from ematix_core.backends.postgres.shape import Shape, Tap
+from ematix_core.errors import CancelledError, EmatixError, MissingDriverError, SqlError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+    from types import ModuleType
+
+    from ematix_core.backends.postgres.address import Address
+    from ematix_core.backends.postgres.parameters import Bound
+
+_T = TypeVar("_T")
+_CLOSE_SECONDS = 5.0
+
+
+def driver() -> ModuleType:
+    """Return asyncpg. Raises MissingDriverError when it is not installed."""
+    try:
+        import asyncpg
+    except ImportError as error:
+        raise MissingDriverError("postgres", "asyncpg", "postgres") from error
+    module: ModuleType = asyncpg
+    return module
+
+
+class Link:
+    """Statements and COPY streams on one connection; used from one thread, `cancel` and `close` from any."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._asyncpg = driver()
+        self._loop = asyncio.new_event_loop()
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
+        self._committing = False
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"postgres {address.host}", daemon=True)
+        self._thread.start()
+        try:
+            self._connection = self._run(self._open())
+        except BaseException:
+            self._stop_loop()
+            raise
+
+    async def _open(self) -> Any:  # noqa: ANN401 - asyncpg has no types
+        tapped = _tapped(self._asyncpg)
+        return await self._asyncpg.connect(
+            self.address.dsn, timeout=self.address.timeout, server_settings=dict(self.address.server_settings),
+            statement_cache_size=0, connection_class=tapped,
+        )  # fmt: skip
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The server's version, such as (15, 8)."""
+        found = self._connection.get_server_version()
+        return (int(found.major), int(found.minor))
+
+    def execute(self, sql: str) -> int:
+        """Run statements without parameters in one round trip, and return the rows that the last one changed."""
+        return _changed(self._run(self._connection.execute(sql), sql))
+
+    def change(self, bound: Bound) -> int:
+        """Run one statement with parameters and return the rows that it changed."""
+        if not bound.names:
+            status = self._run(self._connection.execute(bound.sent), bound.written, bound.position)
+        else:
+            status = self._run(self._change(bound), bound.written, bound.position)
+        return _changed(status)
+
+    async def _change(self, bound: Bound) -> str:
+        statement = await self._connection.prepare(bound.sent)
+        await statement.fetch(*bound.values(statement.get_parameters()))
+        status: str = statement.get_statusmsg()
+        return status
+
+    def rows(self, sql: str, *values: object) -> list[Any]:
+        """Run one query of our own with `$1` parameters and return its rows."""
+        found: list[Any] = self._run(self._connection.fetch(sql, *values), sql)
+        return found
+
+    def shape(self, sql: str, written: str = "", at: Callable[[int], int | None] | None = None) -> Shape:
+        """Return what the server says about a statement's parameters and columns, without running it."""
+        return self._run(self._shape(sql), written or sql, at)
+
+    async def _shape(self, sql: str) -> Shape:
+        transport, protocol = self._connection.transport, self._connection.protocol
+        tap = Tap(protocol)
+        transport.set_protocol(tap)
+        try:
+            # Not prepare(): that would also look up, at some cost, how to decode types which are never decoded here.
+            return await self._described(sql, tap)
+        finally:
+            transport.set_protocol(protocol)
+
+    async def _described(self, sql: str, tap: Tap) -> Shape:
+        statement = await self._connection.prepare(sql)
+        return Shape(tuple(kind.name for kind in statement.get_parameters()), tap.fields())
+
+    def copy_out(
+        self, sql: str, *, form: str, written: str = "", at: Callable[[int], int | None] | None = None
+    ) -> Iterator[list[bytes]]:
+        """Yield the chunks of `COPY (sql) TO STDOUT`, several at a time; each chunk ends at the end of a row."""
+        channel = Channel(self._loop)
+
+        async def copy() -> None:
+            try:
+                await self._connection.copy_from_query(sql, output=channel.put_soon, format=form)
+            finally:
+                channel.end()
+
+        done = self._begin(copy())
+        finished = False
+        try:
+            while chunks := channel.take():
+                yield chunks
+            finished = True
+        finally:
+            if not finished:
+                channel.close()
+                self._cancel_task()
+                done.wait()
+                self._swallow()
+        with self._translated(written or sql, at):
+            self._finish(done)
+
+    def copy_in(self, table: tuple[str, str], columns: Sequence[str], chunks: Iterable[bytes], *, form: str) -> int:
+        """Send the chunks to `COPY table (columns) FROM STDIN` and return the number of rows."""
+        channel = Channel(self._loop)
+        schema, name = table
+        copy = self._connection.copy_to_table(
+            name, source=_source(channel), columns=list(columns), schema_name=schema or None, format=form
+        )
+        done = self._begin(copy, channel.close)
+        failure: BaseException | None = None
+        try:
+            for chunk in chunks:
+                channel.put(chunk)
+            channel.end()
+        except ChannelClosedError:
+            pass  # the server has refused: the task tells why
+        except BaseException as error:
+            failure = error
+            channel.close()
+            raise
+        finally:
+            if failure is not None:
+                done.wait()
+                self._swallow()
+        with self._translated(f"COPY {name} ({', '.join(columns)}) FROM STDIN"):
+            return _changed(self._finish(done))
+
+    def commit(self) -> None:
+        """COMMIT; not to be cancelled half-way, when nobody knows the outcome. Raises ConnectError when it is lost."""
+        with self._translated("COMMIT"):
+            self._committing = True
+            try:
+                done = self._begin(self._connection.execute("COMMIT"))
+                try:
+                    done.wait()
+                except BaseException:
+                    done.wait()
+                    self._swallow()
+                    raise
+                status = self._finish(done)
+            finally:
+                self._committing = False
+        if status != "COMMIT":
+            raise SqlError("a statement failed before, so the server rolled back", statement="COMMIT")
+
+    def roll_back(self) -> None:
+        """ROLLBACK, after `cancel` too; a connection that is gone has rolled back already."""
+        self._cancelled = False
+        with suppress(EmatixError):
+            self.execute("ROLLBACK")
+
+    def cancel(self) -> None:
+        """Stop what runs, on the server too; every later call fails. From any thread."""
+        self._cancelled = True
+        self._cancel_task()
+
+    def close(self) -> None:
+        """Close the connection and end the thread; what is not committed is rolled back."""
+        if self._closed:
+            return
+        self._closed = True
+        self._cancelled = False
+        try:
+            self._run(self._end())
+        finally:
+            self._stop_loop()
+
+    async def _end(self) -> None:
+        try:
+            await self._connection.close(timeout=_CLOSE_SECONDS)
+        except (OSError, TimeoutError, self._asyncpg.PostgresError, self._asyncpg.InterfaceError):
+            self._connection.terminate()
+
+    def _stop_loop(self) -> None:
+        self._closed = True
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def require_running(self) -> None:
+        """Raise CancelledError after `cancel`."""
+        if self._cancelled:
+            raise CancelledError("the session was interrupted")
+
+    def _run(
+        self, work: Coroutine[Any, Any, _T], written: str = "", at: Callable[[int], int | None] | None = None
+    ) -> _T:
+        with self._translated(written, at):
+            result: _T = self._finish(self._begin(work))
+            return result
+
+    def _begin(self, work: Coroutine[Any, Any, Any], ended: Callable[[], None] | None = None) -> threading.Event:
+        """Start the work on the loop; the event is set when it has ended, however it ended."""
+        if self._cancelled:
+            work.close()
+            self.require_running()
+        done = threading.Event()
+
+        def end(_: object) -> None:
+            if ended is not None:
+                ended()
+            done.set()
+
+        def begin() -> None:
+            self._task = self._loop.create_task(work)
+            self._task.add_done_callback(end)
+
+        self._loop.call_soon_threadsafe(begin)
+        return done
+
+    def _finish(self, done: threading.Event) -> Any:  # noqa: ANN401 - what the work returns
+        """Wait for the work that `_begin` started; on Ctrl-C stop it on the server first."""
+        try:
+            done.wait()
+        except BaseException:
+            self._cancel_task()
+            done.wait()
+            self._swallow()
+            raise
+        task, self._task = self._task, None
+        assert task is not None  # noqa: S101 - begin() has made it before the event was set
+        return task.result()
+
+    def _swallow(self) -> None:
+        """Forget the outcome of a task that was stopped because of another error."""
+        task, self._task = self._task, None
+        if task is not None and not task.cancelled():
+            task.exception()
+
+    def _cancel_task(self) -> None:
+        def stop() -> None:
+            if self._task is not None and not self._committing:
+                self._task.cancel()
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(stop)
+
+    @contextmanager
+    def _translated(self, written: str = "", at: Callable[[int], int | None] | None = None) -> Iterator[None]:
+        try:
+            yield
+        except asyncio.CancelledError as error:
+            raise CancelledError("the session was interrupted") from error
+        except Exception as error:
+            if self._cancelled:
+                raise CancelledError("the session was interrupted") from error
+            ours = translate(error, self.address, written, at)
+            if ours is error:
+                raise
+            raise ours from error
+
+
+async def _source(channel: Channel) -> AsyncIterator[bytes]:
+    async for chunk in channel.chunks():
+        yield chunk
+
+
+def _changed(status: str) -> int:
+    """Return the number at the end of a command tag such as `INSERT 0 5`; 0 for DDL."""
+    last = status.rpartition(" ")[2] if status else ""
+    return int(last) if last.isdigit() else 0
+
+
+def _tapped(asyncpg: Any) -> type:  # noqa: ANN401 - asyncpg has no types
+    """Return asyncpg's Connection that also keeps its transport, to listen in on: see Tap."""
+
+    class TappedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+        __slots__ = ("protocol", "transport")
+
+        def __init__(self, protocol: Any, transport: Any, *rest: Any, **named: Any) -> None:  # noqa: ANN401 - asyncpg has no types
+            self.protocol = protocol
+            self.transport = transport
+            super().__init__(protocol, transport, *rest, **named)
+
+    return TappedConnection

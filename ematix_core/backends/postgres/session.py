@@ -1,0 +1,212 @@
+"""One transaction on a PostgreSQL database."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ematix_core.backends.feed import Feed
+from ematix_core.backends.ledger import LOADS, SqlLedger
+from ematix_core.backends.postgres.catalog import Catalog, qualified, quote
+from ematix_core.backends.postgres.dialect import NAME_BYTES
+from ematix_core.backends.postgres.locks import lock_scope, lock_table
+from ematix_core.backends.postgres.native import NUMERIC
+from ematix_core.backends.postgres.parameters import bind
+from ematix_core.backends.postgres.reading import TypedQuery
+from ematix_core.backends.protocols import Query
+from ematix_core.errors import SqlError, UnsupportedError
+from ematix_core.failpoint import failpoint
+from ematix_core.types import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from ematix_core.backends.postgres.catalog import Stored
+    from ematix_core.backends.postgres.link import Link
+    from ematix_core.backends.protocols import LoadRecord, SourceFile
+    from ematix_core.model.table import Column, TableName
+
+_CHANGES = re.compile(
+    r'\s*(?:UPDATE|DELETE\s+FROM|INSERT\s+INTO|MERGE\s+INTO)\s+((?:"(?:[^"]|"")*"\.?)+)', re.IGNORECASE
+)
+_TEMPORARY = re.compile(r"\s*CREATE\s+TEMP(?:ORARY)?\s+TABLE", re.IGNORECASE)
+
+
+class PostgresSession:
+    """Statements, loads and bookkeeping on one connection."""
+
+    def __init__(self, link: Link, *, writing: bool = False) -> None:
+        self.link = link
+        self._writing = writing
+        self._catalog = Catalog(link)
+        self._ledger = SqlLedger(self, text="TEXT")
+        self._main: TableName | None = None
+        self._staged = False
+        self._locked = False
+
+    def columns(self, table: TableName) -> tuple[Column, ...] | None:
+        """Ask the catalog. Columns that the server computes are left out: nobody writes them."""
+        _require_short(table)
+        if self._main is None and not table.name.startswith("_ematix_"):
+            self._main = table
+        stored = self._catalog.stored(table)
+        return None if stored is None else tuple(each.column for each in stored if not each.generated)
+
+    def unique_keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
+        """Return the primary key and the unique indexes over whole tables and plain columns."""
+        return self._catalog.keys(table)
+
+    def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
+        """COPY BINARY, encoded in this thread while the link's thread sends; CSV where a type needs it."""
+        from ematix_core.backends.postgres.encoding import binary_chunks, csv_chunks, forms, plain_storage
+
+        failpoint("postgres.load.before")
+        temporary = self._temporary(table)
+        if temporary:
+            self._staged = True
+            self._align(table)
+        natives = self._natives(table, columns)
+        form, made = forms([column.type.to_arrow() for column in columns], natives)
+        by_name = {column.name: each for column, each in zip(columns, made, strict=True)}
+        feed = Feed("postgres", columns, batches, lambda array, column: by_name[column.name](plain_storage(array)))
+        reader = feed.reader()
+        chunks = binary_chunks(reader) if form == "binary" else csv_chunks(reader)
+        try:
+            self.link.copy_in((table.schema, table.name), [column.name for column in columns], chunks, form=form)
+        except Exception as error:
+            if feed.failure is not None and feed.failure is not error:
+                raise feed.failure from error
+            raise
+        if temporary:
+            self.link.execute(f"ANALYZE {qualified(table)}")  # nobody else does it for a temporary table
+        failpoint("postgres.load.after")
+        return feed.rows
+
+    def insert(self, table: TableName, columns: Sequence[str], query: str, parameters: Mapping[str, Any]) -> int:
+        """INSERT..SELECT inside the database."""
+        names = ", ".join(quote(name) for name in columns)
+        failpoint("postgres.insert.before")
+        if self._staged and table == self._main:
+            self._lock()
+        count = self.link.change(bind(f"INSERT INTO {qualified(table)} ({names}) {query}", parameters))
+        failpoint("postgres.insert.after")
+        return count
+
+    def clear(self, table: TableName) -> int:
+        """DELETE every row; readers keep the old ones until the commit."""
+        if table == self._main:
+            self._lock()
+        return self.execute(f"DELETE FROM {qualified(table)}", {})  # noqa: S608 - quoted names
+
+    def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
+        """Run the statement; before the first change of the target, keep other writers out."""
+        failpoint("postgres.execute.before")
+        changes = _CHANGES.match(statement)
+        if changes is not None and self._main is not None and changes[1] == qualified(self._main):
+            self._lock()
+        self._staged = self._staged or _TEMPORARY.match(statement) is not None
+        count = self.link.change(bind(statement, parameters))
+        failpoint("postgres.execute.after")
+        return count
+
+    def query(self, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
+        """Return the whole result."""
+        import pyarrow as pa
+
+        typed = TypedQuery(self.link, self._catalog, statement, Query(sql=statement, parameters=parameters))
+        return pa.Table.from_batches(list(typed.batches()), typed.decoder.schema)
+
+    def last_load(self, scope: str) -> LoadRecord | None:
+        """See SqlLedger."""
+        return self._ledger.last_load(scope)
+
+    def find_load(self, scope: str, load_id: str) -> LoadRecord | None:
+        """See SqlLedger. A writing session waits first until no other one loads the scope."""
+        if self._writing:
+            lock_scope(self.link, scope)
+        return self._ledger.find_load(scope, load_id)
+
+    def loaded_files(self, scope: str) -> frozenset[SourceFile]:
+        """See SqlLedger."""
+        return self._ledger.loaded_files(scope)
+
+    def record_load(self, record: LoadRecord, files: Sequence[SourceFile]) -> None:
+        """See SqlLedger. Of two first loads, one makes the tables and the other waits for them."""
+        failpoint("postgres.record.before")
+        if self.columns(LOADS) is None:
+            lock_scope(self.link, str(LOADS))
+        self._ledger.record_load(record, files)
+        failpoint("postgres.record.after")
+
+    def stop(self) -> None:
+        """Stop what runs, on the server too, from another thread."""
+        self.link.cancel()
+
+    def _lock(self) -> None:
+        if not self._locked and self._main is not None:
+            lock_table(self.link, self._main)
+            self._locked = True
+
+    def _temporary(self, table: TableName) -> bool:
+        found = self.link.rows(
+            "SELECT relpersistence FROM pg_catalog.pg_class WHERE oid = to_regclass($1)", qualified(table)
+        )
+        return bool(found) and found[0][0] == b"t"
+
+    def _align(self, staging: TableName) -> None:
+        """Give staging's columns of text the types that the target's have, such as inet, so that they compare."""
+        target = {each.column.name: each for each in self._stored(self._main)}
+        changed = [
+            f"ALTER COLUMN {quote(each.column.name)} TYPE {to.type} USING {quote(each.column.name)}::{to.type}"
+            for each in self._stored(staging)
+            if (to := target.get(each.column.name)) is not None and to.type != each.type and _foreign(to)
+        ]
+        if changed:
+            self.link.execute(f"ALTER TABLE {qualified(staging)} {', '.join(changed)}")
+
+    def _stored(self, table: TableName | None) -> tuple[Stored, ...]:
+        return () if table is None else self._catalog.stored(table) or ()
+
+    def _natives(self, table: TableName, columns: Sequence[Column]) -> list[Any]:
+        stored = {each.column.name: each for each in self._stored(table)}
+        for column in columns:
+            found = stored.get(column.name)
+            if found is None or found.generated:
+                why = "does not exist" if found is None else "is GENERATED ALWAYS"
+                raise SqlError(
+                    f"column {column.name!r} of {table} {why}", statement=f"COPY {table} FROM STDIN",
+                    hint="Leave it out of the query.",
+                )  # fmt: skip
+        return [stored[column.name].native for column in columns]
+
+
+def _foreign(stored: Stored) -> bool:
+    """Say whether the column's values travel as text although its type is another one."""
+    return stored.native.as_text or (stored.native.plain.oid == NUMERIC and stored.column.type is Text)
+
+
+def _require_short(table: TableName) -> None:
+    for name in (table.schema, table.name):
+        if len(name.encode()) > NAME_BYTES:
+            raise UnsupportedError(
+                f"the name {name!r} is longer than {NAME_BYTES} bytes, where postgres cuts names",
+                where=f"table {table}", hint="Choose a shorter one.",
+            )  # fmt: skip
+
+
+@contextmanager
+def transaction(session: PostgresSession) -> Iterator[PostgresSession]:
+    """Commit on clean exit, roll back on any exception, Ctrl-C included."""
+    try:
+        failpoint("postgres.begin.after")
+        yield session
+        session.link.require_running()
+        failpoint("postgres.commit.before")
+        session.link.commit()
+    except BaseException:
+        session.link.roll_back()
+        raise
+    failpoint("postgres.commit.after")

@@ -1,0 +1,120 @@
+"""A PostgreSQL database as source."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ematix_core.backends.postgres.address import address
+from ematix_core.backends.postgres.catalog import Catalog
+from ematix_core.backends.postgres.dialect import DIALECT
+from ematix_core.backends.postgres.link import Link, driver
+from ematix_core.backends.postgres.opening import begin_reading, opened
+from ematix_core.backends.postgres.reading import TypedQuery, text_of
+from ematix_core.errors import MissingSourceError, SqlError, near
+from ematix_core.failpoint import failpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from ematix_core.backends.protocols import LocalQuery, Query, SourceFile
+    from ematix_core.errors import EmatixError
+    from ematix_core.model.connection import Connection
+
+_MISSING = re.compile(r'relation "(.*?)" does not exist')
+
+
+class PostgresSource:
+    """Reads from a database, each time in one REPEATABLE READ READ ONLY transaction."""
+
+    dialect = DIALECT
+
+    def __init__(self, connection: Connection) -> None:
+        driver()
+        self._address = address(connection)
+        self._link: Link | None = None
+        self._catalog: Catalog | None = None
+
+    def schema(self, query: Query) -> pa.Schema:
+        """Let the server say what the query's columns are; no row is read and no transaction stays open."""
+        link = self._begin()
+        try:
+            return self._typed(query).decoder.schema
+        finally:
+            link.execute("ROLLBACK")
+
+    def read(self, query: Query) -> pa.RecordBatchReader:
+        """Stream the rows by COPY; the transaction ends with the last one."""
+        import pyarrow as pa
+
+        link = self._begin()
+        typed = self._typed(query)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            yield from typed.batches()
+            link.execute("ROLLBACK")
+
+        failpoint("postgres.read.after")
+        return pa.RecordBatchReader.from_batches(typed.decoder.schema, batches())
+
+    def local_query(self, query: Query, target: Connection) -> LocalQuery | None:
+        """Return None: not yet."""
+        del query, target
+        return None
+
+    def explain(self, error: EmatixError) -> EmatixError:
+        """Return the error: the statement says all."""
+        return error
+
+    def files(self, query: Query) -> Sequence[SourceFile] | None:
+        """Return None: tables are no files."""
+        del query
+        return None
+
+    def rejected(self) -> pa.Table | None:
+        """Return None: a database has no malformed lines."""
+        return None
+
+    def exclusive(self) -> Path | None:
+        """Return None: any number of sessions may read."""
+        return None
+
+    def check(self) -> str:
+        """Return the server's version and where it is."""
+        version = self._open().rows("SHOW server_version")[0][0]
+        return f"PostgreSQL {version}, {self._address}"
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _open(self) -> Link:
+        if self._link is None:
+            self._link = opened(self._address)
+            self._catalog = Catalog(self._link)
+        return self._link
+
+    def _begin(self) -> Link:
+        link = self._open()
+        begin_reading(link)
+        return link
+
+    def _typed(self, query: Query) -> TypedQuery:
+        assert self._link is not None  # noqa: S101 - _begin() came first
+        assert self._catalog is not None  # noqa: S101 - made with the link
+        try:
+            return TypedQuery(self._link, self._catalog, text_of(query), query)
+        except SqlError as error:
+            missing = _MISSING.search(error.what)
+            if missing is None:
+                raise
+            begin_reading(self._link)
+            raise MissingSourceError(
+                f"there is no table {missing[1]}", where=str(self._address),
+                hint=near(missing[1], self._catalog.tables()),
+            ) from error  # fmt: skip

@@ -1,0 +1,67 @@
+"""A PostgreSQL database as target."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ematix_core.backends.postgres.address import address
+from ematix_core.backends.postgres.dialect import DIALECT
+from ematix_core.backends.postgres.link import driver
+from ematix_core.backends.postgres.opening import begin_reading, begin_writing, opened
+from ematix_core.backends.postgres.session import PostgresSession, transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ematix_core.model.connection import Connection
+    from ematix_core.model.table import Column
+
+# What a load needs on the server; the connection's options override it.
+_LOADING = "SET LOCAL lock_timeout = '60s'; SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '256MB'"
+
+
+class PostgresTarget:
+    """Writes to a database."""
+
+    dialect = DIALECT
+
+    def __init__(self, connection: Connection) -> None:
+        driver()
+        self._address = address(connection)
+        self._session: PostgresSession | None = None
+
+    @contextmanager
+    def session(self) -> Iterator[PostgresSession]:
+        """One READ COMMITTED transaction, on a connection of its own."""
+        with opened(self._address) as link:
+            begin_writing(link, _LOADING)
+            session = self._session = PostgresSession(link, writing=True)
+            try:
+                with transaction(session):
+                    yield session
+            finally:
+                self._session = None
+
+    @contextmanager
+    def inspect(self) -> Iterator[PostgresSession]:
+        """Look at the database in a transaction that cannot write."""
+        with opened(self._address) as link:
+            begin_reading(link)
+            yield PostgresSession(link)
+
+    def check_columns(self, columns: Sequence[Column]) -> None:
+        """Do nothing: the Dialect says all."""
+
+    def interrupt(self) -> None:
+        """Stop the running session's statement on the server."""
+        if (session := self._session) is not None:
+            session.stop()
+
+    def exclusive(self) -> Path | None:
+        """Return None: PostgreSQL admits many writers."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is kept open between sessions."""
