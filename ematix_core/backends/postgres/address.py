@@ -43,9 +43,12 @@ class Address:
         """Say where it is, without the password."""
         return f"PostgreSQL database {self.database} at {self.host}:{self.port} as {self.user}"
 
-    def same_database(self, other: Address) -> bool:
-        """Say whether the two are one database for certain: by host, port and name."""
-        return (self.host, self.port, self.database) == (other.host, other.port, other.database)
+    def same_session(self, other: Address) -> bool:
+        """Say whether a session of the other reads what one of this does: database, user and settings are the same."""
+        ours = (self.host, self.port, self.database, self.user, self.settings, self.server_settings.get("options"))
+        return ours == (
+            other.host, other.port, other.database, other.user, other.settings, other.server_settings.get("options"),
+        )  # fmt: skip
 
 
 def address(connection: Connection) -> Address:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ematix_core.backends.postgres.link import Link
     from ematix_core.model.table import TableName
 
-_FIRST_OF_USERS = 16_384
-"""Object ids below this are built in: https://www.postgresql.org/docs/current/system-catalog-initial-data.html"""
 
 _TYPES = """
 SELECT t.oid, t.typname, t.typtype, t.typbasetype, t.typtypmod,

@@ -24,6 +24,12 @@ TYPES = {
     "interval": "INTERVAL", "array": "{item}[]",
 }  # fmt: skip
 
+# What tests/servers/test_postgres_row_hash.py finds, with the session's TimeZone at UTC.
+SAME_TEXT = frozenset({
+    "boolean", "tiny_int", "small_int", "integer", "big_int", "u_tiny_int", "u_small_int", "u_integer", "u_big_int",
+    "numeric", "text", "string", "uuid", "json", "date", "time", "timestamp", "timestamp_tz",
+})  # fmt: skip
+
 NAME_BYTES = 63
 """https://www.postgresql.org/docs/current/limits.html: longer names are cut, with a mere notice."""
 
@@ -58,5 +64,6 @@ DIALECT: Dialect = PostgresDialect(
     declares_keys=True,
     partial_indexes=True,  # https://www.postgresql.org/docs/current/indexes-partial.html
     alter_type=True,  # https://www.postgresql.org/docs/current/sql-altertable.html
+    same_text=SAME_TEXT,
     bulk="COPY BINARY; PostgreSQL to PostgreSQL passes it through",
 )

@@ -17,7 +17,7 @@ from ematix_core.backends.postgres.shape import Shape, Tap
 from ematix_core.errors import CancelledError, EmatixError, MissingDriverError, SqlError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
     from types import ModuleType
 
     from ematix_core.backends.postgres.address import Address
@@ -112,7 +112,7 @@ class Link:
 
     def copy_out(
         self, sql: str, *, form: str, written: str = "", at: Callable[[int], int | None] | None = None
-    ) -> Iterator[list[bytes]]:
+    ) -> Generator[list[bytes]]:
         """Yield the chunks of `COPY (sql) TO STDOUT`, several at a time; each chunk ends at the end of a row."""
         channel = Channel(self._loop)
 

@@ -2,11 +2,12 @@
 
 | PostgreSQL | column type | travels out of a query as |
 |---|---|---|
-| boolean, integers, floats, date, time, timestamp, timestamptz, text, varchar(n), char(n) | the same | itself |
+| boolean, integers, floats, date, time, timestamp, timestamptz, text, varchar(n) | the same | itself |
 | numeric(p,s) up to 76 digits | Numeric[p,s] | itself |
 | numeric without a precision, or of more digits | Text | itself: no digit is lost, NaN and Infinity stay |
 | uuid, bytea, interval | UUID, Bytes, Interval | the bytes of its binary form, as hex |
 | json, jsonb | JSON | itself |
+| char(n) | String[n] | `::text`: the blanks that pad it mean nothing |
 | oid | BigInt | itself |
 | arrays of the above, of one dimension | Array | JSON of texts |
 | a domain | what its base type is | as its base type |
@@ -84,7 +85,7 @@ class Native:
             return f"uuid_send({column})"
         if plain.oid == INTERVAL:
             return f"interval_send({column})"
-        if self.as_text:
+        if self.as_text or plain.oid == BPCHAR:  # a cast takes off the blanks that char(n) is padded with
             return f"{column}::text"
         return column
 

@@ -11,7 +11,7 @@ from ematix_core.backends.postgres.parameters import Bound, bind, bind_settings,
 from ematix_core.errors import SqlError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -72,11 +72,15 @@ class TypedQuery:
 
     def copied(self) -> tuple[str, Bound]:
         """Return the query for COPY, whose parameters are settings, in the form in which its values travel."""
+        names = [f"c{number}" for number in range(len(self.fields))]
+        return self.selected([found.expression(f"q.{name}") for name, found in zip(names, self.natives, strict=True)])
+
+    def selected(self, expressions: Sequence[str]) -> tuple[str, Bound]:
+        """Return the query for COPY with one expression a column, over `q.c0`, `q.c1`, ..."""
         kinds = dict(zip(self._bound.names, self.kinds, strict=True))
         bound = bind_settings(self._bound.written, self._bound.parameters, kinds)
         names = [f"c{number}" for number in range(len(self.fields))]
-        expressions = [found.expression(f"q.{name}") for name, found in zip(names, self.natives, strict=True)]
-        if expressions == [f"q.{name}" for name in names]:
+        if list(expressions) == [f"q.{name}" for name in names]:
             return bound.sent, bound
         return f"SELECT {', '.join(expressions)} FROM (\n{bound.sent}\n) AS q({', '.join(names)})", bound  # noqa: S608 - around the user's own query
 
@@ -88,16 +92,17 @@ class TypedQuery:
             value = Bound("", "", (name,), self._bound.parameters).value(name, kind)
             link.rows(f"SELECT set_config('{setting(number)}', $1::{kind}::text, true)", value)
 
+    def copy(self, selected: tuple[str, Bound], *, form: str) -> Generator[list[bytes]]:
+        """Run `COPY (...) TO STDOUT` and yield its chunks."""
+        sql, bound = selected
+        self.set_parameters(self._link)
+        before = sql.find(bound.sent) + len("COPY (")
+        return self._link.copy_out(sql, form=form, written=bound.written, at=lambda sent: bound.position(sent - before))
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Run the query and yield its rows."""
-        sql, bound = self.copied()
-        self.set_parameters(self._link)
-        before = sql.find(bound.sent)
-        copied = self._link.copy_out(
-            sql, form="csv", written=bound.written, at=lambda sent: bound.position(sent - len("COPY (") - before)
-        )
         decoder = self.decoder
-        for data in joined(copied):
+        for data in joined(self.copy(self.copied(), form="csv")):
             yield from decoder.batches(data)
 
 

@@ -64,12 +64,8 @@ class PostgresSession:
         from ematix_core.backends.postgres.encoding import binary_chunks, csv_chunks, forms, plain_storage
 
         failpoint("postgres.load.before")
-        temporary = self._temporary(table)
-        if temporary:
-            self._staged = True
-            self._align(table)
-        natives = self._natives(table, columns)
-        form, made = forms([column.type.to_arrow() for column in columns], natives)
+        natives = self.awaited(table, [column.name for column in columns])
+        form, made = forms([column.type.to_arrow() for column in columns], [each.native for each in natives])
         by_name = {column.name: each for column, each in zip(columns, made, strict=True)}
         feed = Feed("postgres", columns, batches, lambda array, column: by_name[column.name](plain_storage(array)))
         reader = feed.reader()
@@ -80,8 +76,7 @@ class PostgresSession:
             if feed.failure is not None and feed.failure is not error:
                 raise feed.failure from error
             raise
-        if temporary:
-            self.link.execute(f"ANALYZE {qualified(table)}")  # nobody else does it for a temporary table
+        self.filled(table)
         failpoint("postgres.load.after")
         return feed.rows
 
@@ -89,9 +84,12 @@ class PostgresSession:
         """INSERT..SELECT inside the database."""
         names = ", ".join(quote(name) for name in columns)
         failpoint("postgres.insert.before")
+        natives = self.awaited(table, columns)
         if self._staged and table == self._main:
             self._lock()
+        query = _cast(query, natives)
         count = self.link.change(bind(f"INSERT INTO {qualified(table)} ({names}) {query}", parameters))
+        self.filled(table)
         failpoint("postgres.insert.after")
         return count
 
@@ -150,7 +148,7 @@ class PostgresSession:
             lock_table(self.link, self._main)
             self._locked = True
 
-    def _temporary(self, table: TableName) -> bool:
+    def _is_temporary(self, table: TableName) -> bool:
         found = self.link.rows(
             "SELECT relpersistence FROM pg_catalog.pg_class WHERE oid = to_regclass($1)", qualified(table)
         )
@@ -170,17 +168,37 @@ class PostgresSession:
     def _stored(self, table: TableName | None) -> tuple[Stored, ...]:
         return () if table is None else self._catalog.stored(table) or ()
 
-    def _natives(self, table: TableName, columns: Sequence[Column]) -> list[Any]:
+    def awaited(self, table: TableName, columns: Sequence[str]) -> list[Stored]:
+        """Return the columns that rows are about to come into. Raises SqlError for one that takes none."""
+        if self._is_temporary(table):
+            self._staged = True
+            self._align(table)
         stored = {each.column.name: each for each in self._stored(table)}
         for column in columns:
-            found = stored.get(column.name)
+            found = stored.get(column)
             if found is None or found.generated:
                 why = "does not exist" if found is None else "is GENERATED ALWAYS"
                 raise SqlError(
-                    f"column {column.name!r} of {table} {why}", statement=f"COPY {table} FROM STDIN",
+                    f"column {column!r} of {table} {why}", statement=f"INSERT INTO {table} ({', '.join(columns)})",
                     hint="Leave it out of the query.",
                 )  # fmt: skip
-        return [stored[column.name].native for column in columns]
+        return [stored[column] for column in columns]
+
+    def filled(self, table: TableName) -> None:
+        """Let the planner know what is in a temporary table: nobody else does."""
+        if self._is_temporary(table):
+            self.link.execute(f"ANALYZE {qualified(table)}")
+
+
+def _cast(query: str, columns: Sequence[Stored]) -> str:
+    """Return the query with its columns cast where the target's have types that text does not become by itself."""
+    if not any(_foreign(each) for each in columns):
+        return query
+    names = [f"c{number}" for number in range(len(columns))]
+    cast = [
+        f"q.{name}::{each.type}" if _foreign(each) else f"q.{name}" for name, each in zip(names, columns, strict=True)
+    ]
+    return f"SELECT {', '.join(cast)} FROM (\n{query}\n) AS q({', '.join(names)})"  # noqa: S608 - around a query
 
 
 def _foreign(stored: Stored) -> bool:

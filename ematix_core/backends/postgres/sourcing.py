@@ -11,6 +11,9 @@ from ematix_core.backends.postgres.dialect import DIALECT
 from ematix_core.backends.postgres.link import Link, driver
 from ematix_core.backends.postgres.opening import begin_reading, opened
 from ematix_core.backends.postgres.reading import TypedQuery, text_of
+from ematix_core.backends.postgres.relay import relay
+from ematix_core.backends.postgres.session import PostgresSession
+from ematix_core.backends.protocols import LocalQuery, Query
 from ematix_core.errors import MissingSourceError, SqlError, near
 from ematix_core.failpoint import failpoint
 
@@ -20,9 +23,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ematix_core.backends.protocols import LocalQuery, Query, SourceFile
+    from ematix_core.backends.protocols import Session, SourceFile
     from ematix_core.errors import EmatixError
     from ematix_core.model.connection import Connection
+    from ematix_core.model.table import TableName
 
 _MISSING = re.compile(r'relation "(.*?)" does not exist')
 
@@ -61,9 +65,20 @@ class PostgresSource:
         return pa.RecordBatchReader.from_batches(typed.decoder.schema, batches())
 
     def local_query(self, query: Query, target: Connection) -> LocalQuery | None:
-        """Return None: not yet."""
-        del query, target
-        return None
+        """Return the query itself for the same database on both sides; relayed, for another one."""
+        if target.kind != DIALECT.name:
+            return None
+        relayed = not self._address.same_session(address(target))
+        return LocalQuery(text_of(query), parameters=query.parameters, relayed=relayed)
+
+    def relay(self, local: LocalQuery, session: Session, table: TableName, columns: Sequence[str]) -> int:
+        """Pass COPY on from server to server: see `relay`."""
+        assert isinstance(session, PostgresSession)  # noqa: S101 - local_query asked for one
+        link = self._begin()
+        typed = self._typed(Query(sql=local.sql, parameters=local.parameters))
+        rows = relay(typed, session, table, columns)
+        link.execute("ROLLBACK")
+        return rows
 
     def explain(self, error: EmatixError) -> EmatixError:
         """Return the error: the statement says all."""
