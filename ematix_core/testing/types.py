@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pyarrow as pa
 import pytest
 
-from ematix_core.errors import EmatixError, UnsupportedError
+from ematix_core.errors import ConversionError, EmatixError, UnsupportedError
 from ematix_core.model.table import Column, TableDef, TableName
 from ematix_core.testing.reach import Conformance, Reached
 from ematix_core.testing.values import SAMPLES, column
 from ematix_core.types import BigInt, Bytes, ColumnType, Text, from_arrow
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 MANY_COLUMNS = 300
 LARGE = 50 * 1024 * 1024
@@ -23,7 +26,13 @@ NAMES = (
 
 
 class TypeConformance(Conformance):
-    """Round trips of every column type that the Dialect names, and of awkward shapes of tables."""
+    """Round trips of every column type that the Dialect names, and of awkward shapes of tables.
+
+    `times` is the range of times that the system holds when that is not all from year 1 to 9999: what lies outside
+    must be refused by an error that names the column.
+    """
+
+    times: ClassVar[tuple[datetime, datetime] | None] = None
 
     @pytest.mark.parametrize("sample", SAMPLES)
     def test_values_come_back_as_they_were_sent(self, system: Reached, table: str, sample: str) -> None:
@@ -35,6 +44,10 @@ class TypeConformance(Conformance):
             with pytest.raises(UnsupportedError, match="value"):
                 system.plan(declared, sent)
             return
+        if self.times is not None and (held := within(sent, *self.times)).num_rows < sent.num_rows:
+            with pytest.raises(ConversionError, match="value"):
+                system.load(declared, sent)
+            sent = held
         system.load(declared, sent)
         back = system.read(table).sort_by("n")
         assert plain(back.column("value")) == plain(sent.column("value"))
@@ -95,6 +108,16 @@ class TypeConformance(Conformance):
         finally:
             target.close()
         return True
+
+
+def within(rows: pa.Table, first: datetime, last: datetime) -> pa.Table:
+    """Return the rows whose `value` is no time, or NULL, or one in [first, last] (UTC)."""
+    values: Any = rows.column("value")
+    if not pa.types.is_timestamp(values.type):
+        return rows
+    low, high = (pa.scalar(time, pa.timestamp("us", "UTC")).cast(pa.int64()).as_py() for time in (first, last))
+    counts = [value and value * 10 ** (3 * (2 - _unit(values.type))) for value in values.cast(pa.int64()).to_pylist()]
+    return rows.filter(pa.array([count is None or low <= count <= high for count in counts]))
 
 
 def plain(values: pa.ChunkedArray[Any]) -> list[object]:

@@ -5,6 +5,7 @@ Names are new and nobody sees them before a manifest lists them; a new file begi
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,11 @@ from ematix_core.backends.objects.csv_files import literal
 from ematix_core.backends.objects.files import told
 from ematix_core.backends.objects.manifest import DataFile
 from ematix_core.backends.objects.settings import COMPRESSION_ENDING
+from ematix_core.errors import ConversionError
 from ematix_core.failpoint import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from duckdb import DuckDBPyConnection
     from pyarrow.orc import ORCWriter
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from ematix_core.backends.objects.settings import Settings
 
 _ORC_ROWS = 1_000_000
+_NANOSECONDS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000}
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def copy(
     output.store.make_folder(output.folder)
     failpoint("objects.file.before")
     if output.settings.format == "orc":
-        files = _copy_orc(relation(connection, query, parameters).to_arrow_reader(BATCH_ROWS), output)
+        with contextlib.closing(relation(connection, query, parameters).to_arrow_reader(BATCH_ROWS)) as reader:
+            files = _copy_orc(reader, output)
         rows = sum(file.rows or 0 for file in files)
     else:
         rows, files = _copy_by_duckdb(connection, query, parameters, output)
@@ -115,7 +119,7 @@ def _copy_orc(reader: pa.RecordBatchReader, output: Output) -> list[DataFile]:
     """Write the batches into ORC files of about the same number of rows; one file without rows when there is none."""
     schema = plain_schema(reader.schema)
     most = output.settings.target_file_rows or _ORC_ROWS
-    tables = (pa.Table.from_batches([batch]) for batch in plain_batches(reader, schema))
+    tables = (_readable(pa.Table.from_batches([batch])) for batch in plain_batches(reader, schema))
     files: list[DataFile] = []
     table: pa.Table | None = next(tables, schema.empty_table())
     with told(f"write below {output.folder}"):
@@ -128,6 +132,50 @@ def _copy_orc(reader: pa.RecordBatchReader, output: Output) -> list[DataFile]:
                     table = next(tables, None)
             files.append(output.file(name, rows))
     return files
+
+
+def _readable(table: pa.Table) -> pa.Table:
+    """Return the table. Raises ConversionError for a time that no reader on Arrow gives back.
+
+    ORC itself holds the years 1 to 9999, but Arrow reads its times as 64 bits of nanoseconds since 1970, whatever they
+    were written from, and refuses the file: https://arrow.apache.org/docs/cpp/orc.html#data-types.
+    """
+    for field, values in zip(table.schema, table.columns, strict=True):
+        for times in _times(values.combine_chunks()):
+            _require_nanoseconds(field.name, times)
+    return table
+
+
+def _times(values: Any) -> Iterator[Any]:  # noqa: ANN401 - arrays of any type
+    """Yield the arrays of times in an array, nested ones too."""
+    kind = values.type
+    if pa.types.is_timestamp(kind):
+        yield values
+    elif pa.types.is_struct(kind):
+        for part in values.flatten():
+            yield from _times(part)
+    elif pa.types.is_map(kind):
+        yield from _times(values.keys)
+        yield from _times(values.items)
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        yield from _times(values.flatten())
+
+
+def _require_nanoseconds(column: str, times: Any) -> None:  # noqa: ANN401 - an array of times
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute  # its stubs know no or_ of two comparisons
+    if times.type.unit == "ns":
+        return
+    counts = times.cast(pa.int64())
+    most = (2**63 - 1) // _NANOSECONDS[times.type.unit]
+    outside = pc.filter(times, pc.or_(pc.less(counts, -most), pc.greater(counts, most)))
+    if (found := next((value for value in outside if value.is_valid), None)) is not None:
+        raise ConversionError(
+            f"column {column!r} holds {found.cast(pa.string()).as_py()}, but times in ORC files reach from 1677-09-21 "
+            "00:12:44 to 2262-04-11 23:47:16",
+            hint="Arrow reads them as 64 bits of nanoseconds. Clean the value, or choose format='parquet'.",
+        )
 
 
 def orc_writer(path: str, compression: str) -> ORCWriter:

@@ -170,11 +170,16 @@ def _as_declared(query: str, manifest: Manifest, *, file_column: bool) -> str:
     columns = [
         quote(name)
         if exact and name not in manifest.partition_by
-        else f"CAST({quote(name)} AS {kind}) AS {quote(name)}"
+        else f"{_cast(quote(name), kind)} AS {quote(name)}"
         for name, kind in _declared_types(manifest, without=()).items()
     ]
     columns += [quote(FILE_COLUMN)] if file_column else []
     return f"SELECT {', '.join(columns)} FROM ({query})"
+
+
+def _cast(column: str, kind: str) -> str:
+    # DuckDB has no cast from TIMESTAMP_NS, which times in ORC are read as, to TIMESTAMP_S.
+    return f"CAST(CAST({column} AS TIMESTAMP) AS {kind})" if kind == "TIMESTAMP_S" else f"CAST({column} AS {kind})"
 
 
 def _declared_types(manifest: Manifest, *, without: Sequence[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -317,3 +318,18 @@ def test_a_writer_killed_at_any_point_leaves_no_half_load(lake: Lake, tmp_path: 
         newest = History(other.target().store, "analytics/events").newest()
         assert newest is not None
         assert len(other.stored()) == len(newest.files) + 1, point  # and the file of version 1, in its grace period
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([None, -9_246_182_400_000_000], pa.timestamp("us")),
+        pa.array([None, 16_725_225_600], pa.timestamp("s", "UTC")),
+        pa.array([[None], None, [datetime(2500, 1, 1, tzinfo=UTC)]], pa.list_(pa.timestamp("us", "UTC"))),
+        pa.array([None, {"at": datetime(2500, 1, 1, tzinfo=UTC)}], pa.struct([("at", pa.timestamp("us", "UTC"))])),
+    ],
+)
+def test_orc_refuses_times_that_arrow_could_not_read_back(lake: Lake, values: pa.Array[Any]) -> None:
+    with pytest.raises(ConversionError, match=r"column 'at' holds .*, but times in ORC files reach from 1677-09-21"):
+        lake.load(pa.table({"id": range(len(values)), "at": values}), "orc")
+    assert lake.foreign() == []
