@@ -12,7 +12,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from ematix_core.errors import StoreError
-from ematix_core.store import tables
+from ematix_core.model.connection import mask
+from ematix_core.store import servers, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,10 @@ VERSION_TABLE = "ematix_store_version"
 LOCK_SECONDS = 10
 """How long a SQLite store may be locked by another process before that is an error."""
 
-_URL_HINT = "EMATIX_STORE is a URL, such as sqlite:///runs.db (sqlite:////data/runs.db for an absolute path)."
+_URL_HINT = (
+    "EMATIX_STORE is a URL, such as sqlite:///runs.db (sqlite:////data/runs.db for an absolute path), "
+    "postgresql://user:password@host/database or mysql://user:password@host/database."
+)
 _HINTS = {
     "locked": f"Another process has kept the store locked for {LOCK_SECONDS} s. Try again, or end that process.",
     "readonly": "Make file and folder writable for this user, or set EMATIX_STORE to another place.",
@@ -34,6 +38,11 @@ _HINTS = {
     "is full": "Free some space where the store lies.",
 }
 
+# One connection that all threads take turns on: a second one would be a second database.
+_MEMORY = {
+    "poolclass": QueuePool, "pool_size": 1, "max_overflow": 0, "connect_args": {"check_same_thread": False},
+}  # fmt: skip
+
 
 class Database:
     """An open control database: `engine` for writing transactions, `reader` for reading ones."""
@@ -41,15 +50,15 @@ class Database:
     def __init__(self, url: str) -> None:
         """Open the database at `url` (`memory:` is one that lives as long as this object), without touching tables."""
         memory = url == "memory:"
-        self.url = _parse("sqlite://" if memory else url)
-        self.where = f"store {url}" if memory else f"store {self.url.render_as_string(hide_password=True)}"
+        self.url = servers.with_driver(_parse("sqlite://" if memory else url))
+        # The second mask is for a password among the options: postgresql://host/runs?user=u&password=p
+        self.where = f"store {url}" if memory else f"store {mask(self.url.render_as_string(hide_password=True))}"
+        if self.url.get_backend_name() in servers.EXTRAS and not self.url.database:
+            raise StoreError("the store's URL names no database", where=self.where, hint=_URL_HINT)
         if self.url.get_backend_name() == "sqlite" and not memory:
             self._create_folder()
-        # One connection that all threads take turns on: a second one would be a second database.
-        pool = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0} if memory else {}
-        arguments = {"check_same_thread": False} if memory else {}
         with self.errors():
-            self.engine = _create_engine(self.url, connect_args=arguments, **pool)
+            self.engine = _create_engine(self.url, **(_MEMORY if memory else servers.engine_options(self.url)))
             self.reader = self.engine.execution_options(reads=True)
         if self.url.get_backend_name() == "sqlite":
             event.listen(self.engine, "connect", _configure_sqlite)
@@ -79,12 +88,11 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
-            # The driver's own words: SQLAlchemy's add the statement with its values.
-            cause = str(getattr(error, "orig", None) or error).strip()
-            hint = next(
-                (hint for sign, hint in _HINTS.items() if sign in cause), "Check EMATIX_STORE and the database."
-            )
-            raise StoreError(f"the store failed: {cause}", where=self.where, hint=hint) from error
+            cause = servers.cause(error)
+            known = servers.hint(error) or next((hint for sign, hint in _HINTS.items() if sign in cause), None)
+            raise StoreError(
+                f"the store failed: {cause}", where=self.where, hint=known or "Check EMATIX_STORE and the database."
+            ) from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -116,10 +124,12 @@ def _create_engine(url: sa.URL, **options: Any) -> sa.Engine:  # noqa: ANN401 - 
         return sa.create_engine(url, **options)
     except NoSuchModuleError:
         raise StoreError(f"{url.drivername} is no database that a store can be in", hint=_URL_HINT) from None
-    except ModuleNotFoundError as error:
+    except ImportError as error:  # psycopg without its binary part is not a missing module
+        extra = servers.EXTRAS.get(url.get_backend_name())
+        package = f'"ematix[{extra}]"' if extra else error.name
         raise StoreError(
-            f"a store in {url.get_backend_name()} needs the package {error.name}, which is not installed",
-            hint=f"Run: pip install {error.name}",
+            f"a store in {url.get_backend_name()} needs a package that is not installed: {error}",
+            hint=f"Run: pip install {package}",
         ) from error
 
 
@@ -157,13 +167,13 @@ def _create(engine: sa.Engine) -> None:
             connection.execute(sa.insert(stamp).values(version_num=REVISIONS[-1]))
 
 
-def migrate(engine: sa.Engine) -> None:
-    """Apply the missing revisions in one transaction; a process that waited for another one's finds nothing to do."""
+def migrate(engine: sa.Engine, revision: str = "head") -> None:
+    """Apply the missing revisions, in one transaction where there is such; who waited for another one has none left."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    with engine.begin() as connection:
+    with servers.migration(engine) as connection:
         config.attributes |= {"connection": connection, "version_table": VERSION_TABLE}
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)

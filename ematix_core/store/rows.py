@@ -45,6 +45,11 @@ def as_seen(record: _Owned, now: datetime) -> _Owned:
     return record
 
 
+def storable(text: str) -> str:
+    """Return the text with what not every database takes written out: NUL, and halves of surrogate pairs."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 def redacted(value: Any, mask: Callable[[str], str]) -> Any:  # noqa: ANN401 - plain data of any shape
     """Return plain data with every text in it masked."""
     if isinstance(value, str):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from ematix_core.errors import AlreadyRunningError, StoreError
 from ematix_core.failpoint import failpoint
 from ematix_core.store import rows, tables
 from ematix_core.store.process import ProcessIdentity, is_alive
 from ematix_core.store.records import Attempt, LogLine, Run, Status, WorkflowRun
+from ematix_core.store.servers import is_deadlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +29,10 @@ _BEGIN_TURNS = 10
 _LISTED = 5
 
 
+class _TakenOverError(AlreadyRunningError):
+    """Another process took the run over between our look at it and our update."""
+
+
 def utc_now() -> datetime:
     """Return the time of day, in UTC."""
     return datetime.now(UTC)
@@ -39,7 +43,7 @@ class SqlRunStore:
 
     def __init__(self, database: Database, mask: Callable[[str], str], now: Callable[[], datetime] = utc_now) -> None:
         self._database = database
-        self._mask = mask
+        self._redact = mask
         self._now = now
 
     def begin(self, job: str, *, workflow_run_id: str | None = None, trigger: str = "manual") -> Run:
@@ -186,14 +190,24 @@ class SqlRunStore:
     ) -> None:
         self.close()
 
+    def _mask(self, text: str) -> str:
+        return rows.storable(self._redact(text))
+
     def _begin_in_turns(self, job: str, workflow_run_id: str | None, trigger: str) -> str:
-        for _ in range(_BEGIN_TURNS - 1):
-            with suppress(IntegrityError):
+        for turn in range(1, _BEGIN_TURNS + 1):
+            try:
                 return self._begin(job, workflow_run_id, trigger)
-        return self._begin(job, workflow_run_id, trigger)
+            except (DBAPIError, _TakenOverError) as error:
+                lost = isinstance(error, IntegrityError | _TakenOverError) or is_deadlock(error)
+                if not lost or turn == _BEGIN_TURNS:
+                    raise
+        raise AssertionError  # the last turn returns or raises
 
     def _begin(self, job: str, workflow_run_id: str | None, trigger: str) -> str:
-        """Open a run or take one over, in one transaction. Raises IntegrityError when another process was faster."""
+        """Open a run or take one over, in one transaction.
+
+        Raises IntegrityError, _TakenOverError or a deadlock's error when another process was faster.
+        """
         now = self._now()
         with self._database.engine.begin() as connection:
             active = connection.execute(sa.select(tables.runs).where(tables.runs.c.active_job == job)).one_or_none()
@@ -256,7 +270,7 @@ def _own(table: sa.Table) -> sa.ColumnElement[bool]:
 
 
 def _take_over(connection: sa.Connection, run: Run, workflow_run_id: str | None, trigger: str, now: datetime) -> None:
-    """Continue a dead process's run with a further attempt. Raises AlreadyRunningError when another was faster."""
+    """Continue a dead process's run with a further attempt. Raises _TakenOverError when another was faster."""
     statement = sa.update(tables.runs).where(
         tables.runs.c.run_id == run.run_id,
         tables.runs.c.status == Status.RUNNING,
@@ -268,7 +282,7 @@ def _take_over(connection: sa.Connection, run: Run, workflow_run_id: str | None,
     values = {"attempts": run.attempts + 1, "workflow_run_id": workflow_run_id, "trigger": trigger,
               "heartbeat_at": now, **asdict(ProcessIdentity.current())}  # fmt: skip
     if connection.execute(statement.values(values)).rowcount != 1:
-        raise AlreadyRunningError(f"job {run.job} is being taken over by another process", where=f"run {run.run_id}")
+        raise _TakenOverError(f"job {run.job} is being taken over by another process", where=f"run {run.run_id}")
     error = f"its process {run.pid} on {run.host} ended without a result"
     _end_attempt(connection, run.run_id, Status.INTERRUPTED, run.heartbeat_at, error)
     _start_attempt(connection, run.run_id, now)

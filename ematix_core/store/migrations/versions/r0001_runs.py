@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 revision = "0001"
 down_revision = None
@@ -17,6 +20,13 @@ TIME = sa.DateTime().with_variant(DATETIME(fsp=6), "mysql", "mariadb")
 LONG_TEXT = sa.Text().with_variant(LONGTEXT(), "mysql", "mariadb")
 # Only an INTEGER key counts by itself in SQLite: https://www.sqlite.org/autoinc.html
 COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+# Two jobs may differ in case or accents only, as in any other database: MySQL's own choice would take them for one.
+# https://dev.mysql.com/doc/refman/8.0/en/charset-unicode-sets.html
+TABLE = {
+    f"{name}_{option}": value
+    for name in ("mysql", "mariadb")
+    for option, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
+}
 ID = sa.String(40)
 NAME = sa.String(255)
 
@@ -26,6 +36,17 @@ def upgrade() -> None:
     _workflow_runs()
     _runs()
     _attempts_and_logs()
+
+
+def _table(name: str, *columns: sa.Column[Any]) -> None:
+    """Create the table unless it is there: MySQL keeps what a migration that died had made so far."""
+    op.create_table(name, *columns, if_not_exists=True, **TABLE)
+
+
+def _index(name: str, table: str, columns: Sequence[str], *, unique: bool = False) -> None:
+    """Create the index unless it is there."""
+    if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
+        op.create_index(name, table, columns, unique=unique)
 
 
 def _owner() -> list[sa.Column[Any]]:
@@ -39,7 +60,7 @@ def _owner() -> list[sa.Column[Any]]:
 
 
 def _workflow_runs() -> None:
-    op.create_table(
+    _table(
         "ematix_workflow_runs",
         sa.Column("workflow_run_id", ID, primary_key=True),
         sa.Column("workflow", NAME, nullable=False),
@@ -50,13 +71,13 @@ def _workflow_runs() -> None:
         sa.Column("error", LONG_TEXT, nullable=False),
         *_owner(),
     )
-    op.create_index("ematix_workflow_runs_by_workflow", "ematix_workflow_runs", ["workflow", "started_at"])
-    op.create_index("ematix_workflow_runs_by_start", "ematix_workflow_runs", ["started_at"])
+    _index("ematix_workflow_runs_by_workflow", "ematix_workflow_runs", ["workflow", "started_at"])
+    _index("ematix_workflow_runs_by_start", "ematix_workflow_runs", ["started_at"])
 
 
 def _runs() -> None:
     counts = ("rows_read", "inserted", "updated", "unchanged", "deleted", "closed")
-    op.create_table(
+    _table(
         "ematix_runs",
         sa.Column("run_id", ID, primary_key=True),
         sa.Column("job", NAME, nullable=False),
@@ -75,15 +96,15 @@ def _runs() -> None:
         sa.Column("targets", sa.JSON, nullable=False),
         *_owner(),
     )
-    op.create_index("ematix_runs_active", "ematix_runs", ["active_job"], unique=True)
-    op.create_index("ematix_runs_by_job", "ematix_runs", ["job", "started_at"])
-    op.create_index("ematix_runs_by_start", "ematix_runs", ["started_at"])
-    op.create_index("ematix_runs_by_workflow_run", "ematix_runs", ["workflow_run_id"])
+    _index("ematix_runs_active", "ematix_runs", ["active_job"], unique=True)
+    _index("ematix_runs_by_job", "ematix_runs", ["job", "started_at"])
+    _index("ematix_runs_by_start", "ematix_runs", ["started_at"])
+    _index("ematix_runs_by_workflow_run", "ematix_runs", ["workflow_run_id"])
 
 
 def _attempts_and_logs() -> None:
     run_id = sa.ForeignKey("ematix_runs.run_id")
-    op.create_table(
+    _table(
         "ematix_attempts",
         sa.Column("run_id", ID, run_id, primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
@@ -92,7 +113,7 @@ def _attempts_and_logs() -> None:
         sa.Column("finished_at", TIME),
         sa.Column("error", LONG_TEXT, nullable=False),
     )
-    op.create_table(
+    _table(
         "ematix_log_lines",
         sa.Column("id", COUNTER, primary_key=True),
         sa.Column("run_id", ID, sa.ForeignKey("ematix_runs.run_id"), nullable=False),
@@ -100,4 +121,4 @@ def _attempts_and_logs() -> None:
         sa.Column("level", sa.String(16), nullable=False),
         sa.Column("message", LONG_TEXT, nullable=False),
     )
-    op.create_index("ematix_log_lines_by_run", "ematix_log_lines", ["run_id", "id"])
+    _index("ematix_log_lines_by_run", "ematix_log_lines", ["run_id", "id"])
