@@ -48,6 +48,8 @@ class Relations:
     text_groups: list[CsvGroup | JsonlGroup] = field(default_factory=list)
     portable: bool = True
     """False once a query needs this very connection (ORC) or a temporary file (bz2)."""
+    sampled: dict[object, Sequence[CsvGroup | JsonlGroup]] = field(default_factory=dict)
+    """What text files were found to hold, by what they were: the schema and the query take one sample, not two."""
     _folder: Path | None = None
     _objects: int = 0
 
@@ -103,13 +105,16 @@ class Relations:
             return [self._parquet(files, extra, manifest)]
         if form == "orc":
             return self._orc(files, kept)
-        groups: Sequence[CsvGroup | JsonlGroup]
-        if form == "csv":
-            groups = csv_groups(self.connection, files, self._csv_dialect(files[0], manifest), types)
-        else:
-            groups = jsonl_group(self.connection, files, types)
-        self.text_groups += groups
-        return [group.relation(extra, kept, quarantine=self.quarantine) for group in groups]
+        dialect = self._csv_dialect(files[0], manifest) if form == "csv" else None
+        key = (tuple(files), dialect, types and tuple(types.items()))
+        if key not in self.sampled:
+            self.sampled[key] = (
+                csv_groups(self.connection, files, dialect, types)
+                if dialect
+                else jsonl_group(self.connection, files, types)
+            )
+        self.text_groups += self.sampled[key]
+        return [group.relation(extra, kept, quarantine=self.quarantine) for group in self.sampled[key]]
 
     def _parquet(self, files: list[StoredFile], extra: str, manifest: Manifest | None) -> str:
         if manifest is None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from ematix_core.backends.objects.jsonl_files import JsonlGroup
     from ematix_core.model.connection import Connection
     from ematix_core.sql.dialect import Dialect
 
@@ -65,6 +66,7 @@ class ObjectSource:
         self._duck: DuckDBPyConnection | None = None
         self._relations: Relations | None = None
         self._local: Relations | None = None
+        self._sampled: dict[object, Sequence[CsvGroup | JsonlGroup]] = {}
 
     def schema(self, query: Query) -> pa.Schema:
         """Return the columns that the query gives; reads footers, headers and samples, not the rows."""
@@ -96,7 +98,7 @@ class ObjectSource:
         names = self._names(query)
         if any(schema for schema, _ in names):
             return None  # a temporary view has no schema of its own
-        relations = Relations(self._opened(), self.settings)
+        relations = Relations(self._opened(), self.settings, sampled=self._sampled)
         views = []
         for _, name in names:
             listing = find(self.store, name)
@@ -172,7 +174,8 @@ class ObjectSource:
         """Make a view for each name of the query and return its text as DuckDB takes it."""
         duck = self._opened()
         names = self._names(query)
-        self._relations = Relations(duck, self.settings, quarantine=query.on_bad_rows == "quarantine")
+        quarantine = query.on_bad_rows == "quarantine"
+        self._relations = Relations(duck, self.settings, quarantine=quarantine, sampled=self._sampled)
         for schema, name in names:
             listing = self._find(schema, name)
             with self._told(query.sql or query.table):

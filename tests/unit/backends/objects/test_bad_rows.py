@@ -42,6 +42,13 @@ def test_a_csv_line_that_does_not_fit_is_named_never_bent(lake: Lake, line: str,
     assert line in message
 
 
+@pytest.mark.parametrize("number", ["12345678901234567890", "9" * 50])
+@pytest.mark.parametrize("bad", ["1.7", "17e-1"])
+def test_a_number_beyond_64_bits_is_never_bent_either(lake: Lake, number: str, bad: str) -> None:
+    lake.write_text("a.csv", "id\n" + f"{number}\n" * GOOD + bad + "\n")
+    assert f"a.csv, line {GOOD + 2}" in failing(lake, "a.csv")
+
+
 def test_the_line_is_counted_in_lines_not_in_records(lake: Lake) -> None:
     lake.write_text("a.csv", "id,text\n" + '1,"two\nlines"\n' * GOOD + "x,y\n")
     assert f"a.csv, line {2 * GOOD + 2}" in failing(lake, "a.csv")

