@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ematix_core.backends.protocols import Query
     from ematix_core.model.connection import Connection
-    from ematix_core.model.table import Column
+    from ematix_core.model.table import Column, TableName
 
 DIALECT = Dialect(
     name="duckdb",
@@ -143,6 +143,13 @@ def _create(path: Path, options: Mapping[str, Any]) -> None:
     failpoint("duckdb.create.after")
 
 
+class _NoTables(DuckSession):
+    """A look at a file that is not there yet. DuckDB takes 17 ms of CPU to look through an empty catalog."""
+
+    def columns(self, table: TableName) -> None:
+        """Return None: there is no table."""
+
+
 class DuckDBTarget:
     """Writes to a database file, which is made on first use."""
 
@@ -167,12 +174,12 @@ class DuckDBTarget:
             with self._opened(self._connect()) as session:
                 yield session
             return
-        connection = open_duck()
-        try:
-            with self._opened(connection) as session:
+        with closing(open_duck()) as connection:
+            session = self._session = _NoTables("duckdb", connection)
+            try:
                 yield session
-        finally:
-            connection.close()
+            finally:
+                self._session = None
 
     def check_columns(self, columns: Sequence[Column]) -> None:
         """Do nothing: the Dialect says all."""

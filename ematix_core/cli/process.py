@@ -7,12 +7,9 @@ import gc
 import os
 import sys
 import threading
-from pathlib import Path
 from typing import NoReturn
 
 from ematix_core.cli.exit_codes import INTERRUPTED
-
-_OPEN_FILES = Path("/dev/fd")  # Linux, macOS and the BSDs
 
 
 def collect_later() -> None:
@@ -27,15 +24,16 @@ def collect_again() -> None:
         gc.enable()
 
 
-def open_files() -> frozenset[int]:
-    """Return the numbers of all open files, pipes and sockets; empty where the system does not tell."""
-    if not _OPEN_FILES.is_dir():
-        return frozenset()
-    numbers = [int(name) for name in os.listdir(_OPEN_FILES)]  # noqa: PTH208 - names, not paths
-    return frozenset(number for number in numbers if _is_open(number))  # the listing's own is closed by now
+def open_files() -> frozenset[int] | None:
+    """Return the numbers of all open files, pipes and sockets; None where the system does not tell."""
+    try:
+        names = os.listdir("/dev/fd")  # noqa: PTH208 - importing pathlib would take longer than this
+    except OSError:
+        return None
+    return frozenset(number for number in map(int, names) if _is_open(number))  # the listing's own is closed by now
 
 
-def leave(code: int, inherited: frozenset[int]) -> NoReturn:
+def leave(code: int, inherited: frozenset[int] | None) -> NoReturn:
     """End the process with this code as the interpreter does, but without taking every object apart: 150 ms.
 
     That is done all the same when something may need it: a thread is at work, or a file is open that was not
@@ -46,7 +44,8 @@ def leave(code: int, inherited: frozenset[int]) -> NoReturn:
         # now; the interpreter's shutdown would wait for that thread, or complain about what it holds.
         _flush()
         os._exit(code)
-    if _threads_at_work() or not _OPEN_FILES.is_dir() or open_files() - inherited:
+    opened = open_files()
+    if _threads_at_work() or opened is None or inherited is None or opened - inherited:
         gc.unfreeze()  # else DuckDB reports what it finds alive at the very end
         sys.exit(code)
     atexit._run_exitfuncs()  # noqa: SLF001 - `os._exit` leaves them out, and there is no other way to run them
