@@ -1,6 +1,7 @@
 """Files in a folder (`objects`): Parquet, CSV, ORC and JSON lines, read with SQL and written as tables.
 
-- `listing`, `relations`, `csv_files`, `guards`, `jsonl_files`: what a name in FROM means, and how its files become a query.
+- `listing`, `relations`, `csv_files`, `guards`, `jsonl_files`: what a name in FROM means, and how its files become a
+  query.
 - `manifest`: what a written table consists of, and what readers see while it changes.
 - `source`, `target`, `session`: the roles of `ematix_core.backends.protocols`.
 """
