@@ -13,6 +13,7 @@ A value that does not fit raises ConversionError with its column.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,15 @@ class TypedQuery:
         self.database = database
         self.written = single(sql, "qmark")
         text, values = bind(self.written, parameters, "qmark")
-        self._text, self._values = text, forms.parameters(list(values))
+        self.text, self.values = text, forms.parameters(list(values))
         self._view_text, _ = bind(self.written, parameters, "null")
         self.outputs = self._settle()
+
+    def on(self, database: Database) -> TypedQuery:
+        """Return the same query, its types settled, for another connection to the same state of the file."""
+        twin = copy(self)
+        twin.database = database
+        return twin
 
     @property
     def schema(self) -> pa.Schema:
@@ -108,7 +115,7 @@ class TypedQuery:
     def _decoded(self, sql: str) -> Iterator[pa.RecordBatch]:
         first, schema = True, self.schema
         with self.database.translated(sql):
-            reader = self.database.stream(sql, self._values, batch_rows=self._batch_rows())
+            reader = self.database.stream(sql, self.values, batch_rows=self._batch_rows())
             for output, field in zip(self.outputs, reader.schema, strict=True):
                 if output.type is not None and field.type != _ARROW[output.storage]:
                     self._refuse_misfits()
@@ -131,14 +138,14 @@ class TypedQuery:
 
     def _with(self) -> str:
         names = ", ".join(output.column for output in self.outputs)
-        return f"WITH q({names}) AS (\n{self._text}\n)"
+        return f"WITH q({names}) AS (\n{self.text}\n)"
 
     def _settle(self) -> tuple[Output, ...]:
         try:
-            self.database.rows(f"EXPLAIN {self._text}", self._values)
+            self.database.rows(f"EXPLAIN {self.text}", self.values)
             self.database.rows(f"CREATE TEMP VIEW {_VIEW} AS {self._view_text}")
         except SqlError as error:
-            raise SqlError(error.what, statement=self.written, position=_written_at(error, self._text)) from error
+            raise SqlError(error.what, statement=self.written, position=_written_at(error, self.text)) from error
         try:
             found = self.database.rows(f"PRAGMA temp.table_info({_VIEW})")
         finally:
@@ -217,7 +224,7 @@ class TypedQuery:
         return int(max(1, min(BATCH_ROWS, _BATCH_BYTES // width)))
 
     def _select(self, rest: str) -> list[tuple[Any, ...]]:
-        return self.database.rows(f"{self._with()} SELECT {rest}", self._values)
+        return self.database.rows(f"{self._with()} SELECT {rest}", self.values)
 
     def _refuse_misfits(self) -> None:
         """Raise ConversionError with the first value of a storage class that its column does not have."""
