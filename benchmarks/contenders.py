@@ -1,20 +1,18 @@
-"""Every move, who takes part in it with which command, and what it has to reach."""
+"""Every move, what it has to reach, and who takes part in it."""
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.places import HERE
+from benchmarks.servers import CHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
-
-    from benchmarks.places import Ours, Peers
 
 Role = Literal["ours", "peer", "plain"]
+OURS = "ematix: flow run"
+LIBRARY = "ematix: job.run()"
 
 
 @dataclass(frozen=True)
@@ -29,81 +27,96 @@ class Contender:
 
 
 @dataclass(frozen=True)
+class Goal:
+    """At least `ratio` times the speed of the fastest contender of that role."""
+
+    ratio: float
+    against: Role
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One load of a move that loads several times into one target, each time from that table of the source."""
+
+    name: str
+    table: str = "lineitem"
+
+
+ONCE = (Phase("first"),)
+TWICE = (Phase("first"), Phase("again"))
+COMPARED = (Phase("first"), Phase("unchanged"), Phase("10% changed", CHANGED))
+
+
+@dataclass(frozen=True)
 class Move:
-    """A move: from `in/<source>` to `out/<target>`. It has to reach `ratio` times the speed of the best `against`."""
+    """A move: from `source` to `target`, each the name of a file or of a server, and who stands against us."""
 
     name: str
     source: str
     target: str
-    ratio: float
-    against: Role
-    plain: tuple[tuple[str, str], ...] = ()
-    """Names of plain tools and of their functions in peers/plain.py."""
+    goals: tuple[Goal, ...]
+    peers: tuple[str, ...]
+    """Names of functions in `commands`."""
+    plain: tuple[str, ...] = ()
+    """Plain tools: names in `commands.PLAIN`."""
+    mode: Literal["append", "truncate", "merge", "scd2"] = "append"
+    phases: tuple[Phase, ...] = ONCE
+    inside: bool = False
+    """Source and target are in one database."""
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The servers that it needs."""
+        return tuple(end for end in (self.source, self.target) if end in SERVERS)
 
 
-OURS = "ematix: flow run"
-LIBRARY = "ematix: job.run()"
-_SQLITE_PIPE = (("sqlite3 CSV | DuckDB", "sqlite_pipe_to_duckdb"),)
+SERVERS = ("postgres", "mysql")
+_DLT_AND_INGESTR = ("dlt", "ingestr")
+_ALL = ("dlt", "ingestr", "sling")
+_LAKE = "lineitem.parquet"
+
+
+def _files(name: str, source: str, target: str, goal: Goal, *plain: str) -> Move:
+    return Move(name, source, target, (goal,), _DLT_AND_INGESTR, plain)
+
+
+def _against_ematix_flow(name: str, ratio: float, **options: object) -> Move:
+    return Move(name, "postgres", "postgres", (Goal(ratio, "peer"),), ("ematix_flow",), **options)  # type: ignore[arg-type]  # passed on
+
+
 MOVES = (
-    Move("sqlite_to_duckdb", "lineitem.sqlite", "target.duckdb", 1.8, "peer", _SQLITE_PIPE),
-    Move("sqlite_to_duckdb_watermark", "lineitem.sqlite", "target.duckdb", 1.8, "peer"),
-    Move(
-        "parquet_to_duckdb", "lineitem.parquet", "target.duckdb", 0.9, "plain",
-        (("DuckDB INSERT..SELECT", "parquet_to_duckdb"),),
+    _files("sqlite_to_duckdb", "lineitem.sqlite", "target.duckdb", Goal(1.8, "peer"), "sqlite3 CSV | DuckDB"),
+    _files("sqlite_to_duckdb_watermark", "lineitem.sqlite", "target.duckdb", Goal(1.8, "peer")),
+    _files("parquet_to_duckdb", _LAKE, "target.duckdb", Goal(0.9, "plain"), "DuckDB INSERT..SELECT"),
+    _files("csv_to_parquet", "lineitem.csv", "lineitem.parquet", Goal(0.9, "plain"), "DuckDB COPY"),
+    _files(
+        "duckdb_to_sqlite", "lineitem.duckdb", "target.sqlite", Goal(1.5, "peer"),
+        "DuckDB CSV | sqlite3 .import", "sqlite3 executemany",
     ),
     Move(
-        "csv_to_parquet", "lineitem.csv", "lineitem.parquet", 0.9, "plain", (("DuckDB COPY", "csv_to_parquet"),)
+        "postgres_to_postgres", "postgres", "postgres", (Goal(0.95, "plain"), Goal(5, "peer")),
+        (*_ALL, "ematix_flow"), ("psql COPY BINARY | psql",),
     ),
+    _against_ematix_flow("postgres_merge", 3, mode="merge", phases=COMPARED),
+    _against_ematix_flow("postgres_scd2", 3, mode="scd2", phases=COMPARED),
     Move(
-        "duckdb_to_sqlite", "lineitem.duckdb", "target.sqlite", 1.5, "peer",
-        (("DuckDB CSV | sqlite3 .import", "duckdb_pipe_to_sqlite"), ("sqlite3 executemany", "duckdb_to_sqlite")),
+        "postgres_inside_append", "postgres", "postgres", (Goal(1.2, "peer"), Goal(0.8, "plain")), ("ematix_flow",),
+        ("psql INSERT..SELECT",), inside=True,
+    ),
+    _against_ematix_flow("postgres_inside_truncate", 1.2, mode="truncate", phases=TWICE, inside=True),
+    _against_ematix_flow("postgres_inside_merge", 1.2, mode="merge", phases=COMPARED, inside=True),
+    _against_ematix_flow("postgres_inside_scd2", 1.2, mode="scd2", phases=COMPARED, inside=True),
+    Move("postgres_to_duckdb", "postgres", "target.duckdb", (Goal(2, "peer"),), _ALL),
+    Move("postgres_to_parquet", "postgres", "lineitem.parquet", (Goal(3, "peer"),), _ALL),
+    Move("postgres_to_arrow", "postgres", "arrow", (Goal(0.9, "plain"),), (), ("psql COPY CSV > /dev/null",)),
+    Move(
+        "parquet_to_postgres", _LAKE, "postgres", (Goal(2, "peer"), Goal(0.85, "plain")), _ALL,
+        ("psql COPY BINARY < file",),
+    ),
+    Move("mysql_to_postgres", "mysql", "postgres", (Goal(3, "peer"),), _ALL),
+    Move("mysql_to_duckdb", "mysql", "target.duckdb", (Goal(3, "peer"),), _ALL),
+    Move(
+        "parquet_to_mysql", _LAKE, "mysql", (Goal(1.5, "peer"), Goal(0.8, "plain")), _ALL,
+        ("mysql LOAD DATA LOCAL < CSV",),
     ),
 )  # fmt: skip
-
-
-def contenders(move: Move, folder: Path, ours: Ours, peers: Peers) -> list[Contender]:
-    """Return who takes part, with commands for a run in `folder`, ours first."""
-    source, target = str(folder / "in" / move.source), str(folder / "out" / move.target)
-    return [
-        Contender(OURS, "ours", (str(ours.flow), "run", "pipelines.py", move.name)),
-        Contender(LIBRARY, "ours", (str(ours.python), "library.py", move.name)),
-        *_dlt(move, source, target, peers),
-        _ingestr(move, source, target, peers),
-        *(_plain(name, function, source, target, peers) for name, function in move.plain),
-    ]
-
-
-def _dlt(move: Move, source: str, target: str, peers: Peers) -> list[Contender]:
-    backends = ["pyarrow", "connectorx"] if move.source.endswith("sqlite") else [""]
-    script = str(HERE / "peers" / "dlt_moves.py")
-    return [
-        Contender(
-            f"dlt, {backend}" if backend else "dlt",
-            "peer",
-            (str(peers.python), script, f"{move.name}:{backend}", source, target),
-        )
-        for backend in backends
-    ]
-
-
-def _ingestr(move: Move, source: str, target: str, peers: Peers) -> Contender:
-    if "duckdb" in move.name and not peers.preload:
-        return Contender("ingestr", "peer", missing="needs to download a DuckDB driver: this Python is not shared")
-    schemes = {"sqlite": "sqlite:///", "duckdb": "duckdb:///", "csv": "csv://", "parquet": "parquet://"}
-    table = "main.lineitem" if "duckdb" in move.target else "lineitem"
-    command = [
-        str(peers.ingestr), "ingest", "--yes", "--progress", "log", "--incremental-strategy", "append",
-        "--source-uri", schemes[move.source.rpartition(".")[2]] + source, "--source-table", "lineitem",
-        "--dest-uri", schemes[move.target.rpartition(".")[2]] + target, "--dest-table", table,
-    ]  # fmt: skip
-    if move.name.endswith("_watermark"):
-        command += ["--incremental-key", "l_orderkey"]
-    if move.source.endswith("duckdb"):
-        command[command.index("--source-table") + 1] = "main.lineitem"
-    return Contender("ingestr", "peer", tuple(command), {"LD_PRELOAD": peers.preload})
-
-
-def _plain(name: str, function: str, source: str, target: str, peers: Peers) -> Contender:
-    if "pipe" in function and shutil.which("sqlite3") is None:
-        return Contender(name, "plain", missing="there is no sqlite3 command here")
-    return Contender(name, "plain", (str(peers.python), str(HERE / "peers" / "plain.py"), function, source, target))

@@ -9,13 +9,20 @@ import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-_OURS = ("ematix", "duckdb", "pyarrow", "adbc-driver-sqlite")
-_PEERS = ("dlt", "ingestr", "connectorx", "duckdb", "pyarrow", "sqlalchemy")
+if TYPE_CHECKING:
+    from benchmarks.places import Peers
+
+_OURS = ("ematix", "duckdb", "pyarrow", "adbc-driver-sqlite", "asyncpg", "pgpq", "connectorx", "pymysql")
+_PEERS = (
+    "dlt", "ingestr", "sling", "connectorx", "duckdb", "pyarrow", "sqlalchemy", "psycopg2-binary",
+    "adbc-driver-postgresql", "pymysql",
+)  # fmt: skip
 
 
-def describe(ours: Path, peers: Path | None = None) -> dict[str, object]:
-    """Return machine, date and versions; the paths are the Pythons of the environments."""
+def describe(ours: Path, peers: Peers | None = None) -> dict[str, object]:
+    """Return machine, date and versions; `ours` is the Python of our environment."""
     facts: dict[str, object] = {
         "date": datetime.now(UTC).date().isoformat(),
         "cpus": os.cpu_count(),
@@ -28,7 +35,8 @@ def describe(ours: Path, peers: Path | None = None) -> dict[str, object]:
         "versions": _versions(ours, _OURS),
     }
     if peers is not None:
-        facts["peer_versions"] = _versions(peers, _PEERS)
+        earlier = _versions(peers.ematix_flow.with_name("python"), ("ematix-flow",))
+        facts["peer_versions"] = _versions(peers.python, _PEERS) | earlier
         facts["sqlite3_command"] = _said(["sqlite3", "-version"]).split()[0] if shutil.which("sqlite3") else "none"
     return facts
 

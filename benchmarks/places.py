@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
 RESULTS = HERE / "results"
+EXTRAS = "mysql,postgres,sqlite"
 
 
 def data(label: str) -> Path:
@@ -23,7 +25,7 @@ def data(label: str) -> Path:
 
 @dataclass(frozen=True)
 class Ours:
-    """The environment that a user of ematix makes: this checkout installed from a wheel, with the extra `sqlite`.
+    """The environment that a user of ematix makes: this checkout installed from a wheel, with EXTRAS.
 
     Not the one that the benchmarks run in: that has what the tests need, and some drivers import pandas and polars
     when they find them.
@@ -37,14 +39,27 @@ class Ours:
         """Return the environment with the checkout as it is now."""
         root, folder = HERE.parent, CACHE / "ours"
         python, installed = folder / "bin" / "python", folder / "installed"
-        if not installed.exists():
+        declared = folder / f"declared-{_digest([root / 'pyproject.toml'])}"
+        if not declared.exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-            _install(python, f"{root}[sqlite]")
-        digest = _digest([root / "pyproject.toml", *sorted((root / "ematix_core").rglob("*.py"))])
+            _install(python, f"{root}[{EXTRAS}]")
+            declared.touch()
+        digest = _digest(sorted((root / "ematix_core").rglob("*.py")))
         if not installed.exists() or installed.read_text() != digest:
             _install(python, "--force-reinstall", "--no-deps", str(root))
             installed.write_text(digest)
         return cls(python, folder / "bin" / "flow")
+
+
+def _environment(requirements: str, name: str) -> Path:
+    """Return the environment with what a file in peers/ asks for."""
+    file = HERE / "peers" / requirements
+    folder = CACHE / f"{name}-{_digest([file])}"
+    if not (folder / "complete").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        _install(folder / "bin" / "python", "-r", str(file))
+        (folder / "complete").touch()
+    return folder
 
 
 def _digest(files: list[Path]) -> str:
@@ -57,10 +72,13 @@ def _install(python: Path, *what: str) -> None:
 
 @dataclass(frozen=True)
 class Peers:
-    """The environment of the peers."""
+    """The environments of the peers."""
 
     python: Path
     ingestr: Path
+    sling: Path
+    ematix_flow: Path
+    """The command of ematix-flow, which has an environment of its own."""
     home: Path
     """A home of their own: the peers keep state and drivers there."""
     preload: str
@@ -68,30 +86,28 @@ class Peers:
 
     @classmethod
     def prepared(cls) -> Peers:
-        """Return the environment, made anew when `peers/requirements.txt` has changed."""
-        requirements = HERE / "peers" / "requirements.txt"
-        folder = CACHE / f"peers-{_digest([requirements])}"
-        python = folder / "bin" / "python"
-        if not (folder / "complete").exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-            _install(python, "-r", str(requirements))
-            (folder / "complete").touch()
+        """Return the environments, each made anew when its file of requirements has changed."""
+        folder, earlier = _environment("requirements.txt", "peers"), _environment("ematix_flow.txt", "ematix-flow")
         home = CACHE / "home"
         _write_driver_manifest(home, next(folder.glob("lib/python*/site-packages/_duckdb*.so")))
-        return cls(python, folder / "bin" / "ingestr", home, _shared_python())
+        sling = next(folder.glob("lib/python*/site-packages/sling_linux_amd64/bin/sling-linux-amd64"))
+        return cls(
+            folder / "bin" / "python", folder / "bin" / "ingestr", sling, earlier / "bin" / "flow", home,
+            _shared_python(),
+        )  # fmt: skip
 
-    @property
-    def dlt_state(self) -> Path:
-        """Where dlt keeps what it has loaded: emptied before each run."""
-        return self.home / "dlt"
+    def forget(self) -> None:
+        """Remove what dlt has loaded so far: a run begins without it."""
+        shutil.rmtree(self.home / "dlt", ignore_errors=True)
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables of every contender: no telemetry, nothing of this user's settings."""
         path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
         return {
             "HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8",
-            "DLT_DATA_DIR": str(self.dlt_state),
+            "DLT_DATA_DIR": str(self.home / "dlt"),
             "RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR", "INGESTR_DISABLE_TELEMETRY": "true",
+            "SLING_DISABLE_TELEMETRY": "true", "SLING_HOME_DIR": str(self.home / "sling"),
         }  # fmt: skip
 
 

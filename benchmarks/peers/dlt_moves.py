@@ -30,6 +30,22 @@ def _sqlite(source: str, backend: str, **options: Any) -> Any:  # noqa: ANN401 -
     )
 
 
+def _database(source: str, backend: str) -> Any:  # noqa: ANN401 - see _sqlite
+    connectorx = {"conn": source, "return_type": "arrow_stream"} if backend == "connectorx" else None
+    return sql_table(_sqlalchemy(source), "lineitem", backend=backend, chunk_size=CHUNK, backend_kwargs=connectorx)
+
+
+def _sqlalchemy(address: str) -> str:
+    """Return the URL with the driver that SQLAlchemy is to use."""
+    return address.replace("postgresql://", "postgresql+psycopg2://").replace("mysql://", "mysql+pymysql://")
+
+
+def _with_password(address: str) -> str:
+    """Return the URL with a password, which dlt asks for even where the server does not."""
+    user, _, rest = address.removeprefix("postgresql://").partition("@")
+    return address if ":" in user else f"postgresql://{user}:unused@{rest}"
+
+
 def _files(source: str, reader: Any) -> Any:  # noqa: ANN401 - see _sqlite
     path = Path(source)
     return filesystem(path.parent.as_uri(), file_glob=path.name) | reader.with_name("lineitem")
@@ -48,7 +64,15 @@ def _rows(move: str, source: str) -> Any:  # noqa: ANN401 - see _sqlite
             return _sqlite(source, backend)
         case "sqlite_to_duckdb_watermark":
             return _sqlite(source, backend, incremental=dlt.sources.incremental("l_orderkey"))
-        case "parquet_to_duckdb":
+        case (
+            "postgres_to_postgres"
+            | "postgres_to_duckdb"
+            | "postgres_to_parquet"
+            | "mysql_to_postgres"
+            | "mysql_to_duckdb"
+        ):
+            return _database(source, backend)
+        case "parquet_to_duckdb" | "parquet_to_postgres" | "parquet_to_mysql":
             return _files(source, read_parquet(chunksize=CHUNK, use_pyarrow=True))
         case "csv_to_parquet":
             return _files(source, read_csv_duckdb(chunk_size=CHUNK, use_pyarrow=True))
@@ -60,15 +84,26 @@ def _rows(move: str, source: str) -> Any:  # noqa: ANN401 - see _sqlite
 def _destination(move: str, target: str) -> Any:  # noqa: ANN401 - see _sqlite
     if "_to_duckdb" in move:
         return dlt.destinations.duckdb(target)
+    if "_to_postgres" in move:
+        return dlt.destinations.postgres(_with_password(target))
+    if "_to_mysql" in move:
+        return dlt.destinations.sqlalchemy(_sqlalchemy(target))
     if "_to_sqlite" in move:
         return dlt.destinations.sqlalchemy(f"sqlite:///{target}")
     return dlt.destinations.filesystem(Path(target).as_uri())
 
 
+def _dataset(move: str, target: str) -> str:
+    """Return the schema of the table: MySQL has databases in its place."""
+    if "_to_mysql" in move:
+        return target.rpartition("/")[2]
+    return "target" if "_to_postgres" in move else "main"
+
+
 def main() -> None:
     """Run one move."""
     move, source, target = sys.argv[1:]
-    pipeline = dlt.pipeline("moves", destination=_destination(move, target), dataset_name="main")
+    pipeline = dlt.pipeline("moves", destination=_destination(move, target), dataset_name=_dataset(move, target))
     pipeline.run(_rows(move, source), loader_file_format="parquet", write_disposition="append")
 
 
