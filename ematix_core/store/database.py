@@ -67,8 +67,7 @@ class Database:
     def upgrade(self) -> None:
         """Create or update the tables if they are behind. Raises StoreError when they are ahead of this version."""
         with self.errors():
-            with self.reader.connect() as connection:
-                version = _version(connection)
+            version = self._version()
             if version == REVISIONS[-1]:
                 return
             if version is not None and version not in REVISIONS:
@@ -97,6 +96,15 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+    def _version(self) -> str | None:
+        try:
+            with self.reader.connect() as connection:
+                return _version(connection)
+        except TypeError as error:  # PyMySQL takes the URL's options as arguments
+            raise StoreError(
+                f"an option of the store's URL is unknown: {error}", where=self.where, hint=_URL_HINT
+            ) from error
 
     def _create_folder(self) -> None:
         if not self.url.database:

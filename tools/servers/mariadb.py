@@ -61,14 +61,14 @@ class MySQLLike(Server):
 
 
 class MariaDB(MySQLLike):
-    """MariaDB; mariadb-server-core has the program without the service that mariadb-server sets up."""
+    """MariaDB; the core packages have the programs without the service that mariadb-server sets up."""
 
     name = "mariadb"
     default_port = 15306
     plugins: ClassVar[Mapping[str, str]] = {"password": "IDENTIFIED BY '{password}'"}
 
     def packages(self) -> list[str]:
-        return ["mariadb-server-core"]
+        return ["mariadb-server-core", "mariadb-client-core"]  # mariadb-install-db calls a program of the latter
 
     def install(self) -> None:
         """All of it is in the packages."""
