@@ -155,6 +155,22 @@ except Exception as error:
     print(type(error).__name__, error, flush=True)
 sys.stdin.read()
 """
+# Each process that has the job open makes a file that only one can make.
+_LOOP = """
+import os, time
+from ematix_core.errors import AlreadyRunningError
+end, done = time.monotonic() + 60, 0
+while done < 10 and time.monotonic() < end:
+    try:
+        run = store.begin('orders')
+    except AlreadyRunningError:
+        continue
+    os.close(os.open(sys.argv[2], os.O_CREAT | os.O_EXCL))
+    os.remove(sys.argv[2])
+    store.finish(run.run_id, Status.SUCCEEDED, seconds=0)
+    done += 1
+print(done, flush=True)
+"""
 _PROCESSES = 4
 
 
@@ -162,12 +178,12 @@ class SharedStoreConformance(StoreConformance):
     """A store that several processes share: one of them runs a job at a time, a dead one's run is continued."""
 
     @pytest.fixture
-    def start(self, store_url: str) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    def start(self, store_url: str, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
         """Yield what starts Python code in another process, with `store` open there."""
         processes = []
 
         def start_code(code: str) -> subprocess.Popen[str]:
-            command = [sys.executable, "-c", _PROGRAM + code, store_url]
+            command = [sys.executable, "-c", _PROGRAM + code, store_url, str(tmp_path / "open")]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own code
             processes.append(process)
             return process
@@ -201,6 +217,13 @@ class SharedStoreConformance(StoreConformance):
         assert answers[0] == ("2" if after_crash else "1")
         assert all(answer.startswith("AlreadyRunningError job orders is already") for answer in answers[1:]), answers
         assert len(store.runs()) == 1
+
+    def test_processes_that_want_one_job_again_and_again_have_it_in_turn(
+        self, store: RunStore, start: Callable[[str], subprocess.Popen[str]]
+    ) -> None:
+        done = [_line(process) for process in [start(_LOOP) for _ in range(3)]]
+        assert done == ["10"] * 3
+        assert [run.attempts for run in store.runs(job="orders")] == [1] * 30
 
     def test_a_killed_run_is_continued_and_a_live_one_is_not_touched(
         self, store: RunStore, start: Callable[[str], subprocess.Popen[str]]

@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from ematix_core.errors import StoreError
 from ematix_core.store import open_store
 from ematix_core.store.database import REVISIONS, VERSION_TABLE, Database, migrate
+from ematix_core.store.servers import migration
 from ematix_core.store.tables import metadata
 from tests.servers.reach import database, execute
 
@@ -79,12 +80,19 @@ def test_processes_that_migrate_at_once_take_turns(url: str) -> None:
         assert len(store.runs()) == len(processes)
 
 
-@pytest.mark.parametrize("statements", [1, 2, 5, 9])
+@pytest.mark.parametrize("statements", [1, 3, 9])
 def test_a_migration_that_was_killed_is_completed_by_the_next(url: str, statements: int) -> None:
     assert python(DIE, url, str(statements)).wait() == -signal.SIGKILL
     with open_store(url) as store:
         store.begin("orders")
     assert_complete(url)
+
+
+def test_a_migration_that_does_not_end_is_not_waited_for_for_ever(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ematix_core.store.servers.MIGRATION_SECONDS", 1)
+    with closing(Database(url)) as other, migration(other.engine), pytest.raises(StoreError, match="Another process"):
+        open_store(url)
+    open_store(url).close()
 
 
 def test_a_store_of_a_newer_version_is_refused(url: str) -> None:
@@ -97,7 +105,6 @@ def test_a_store_of_a_newer_version_is_refused(url: str) -> None:
 @pytest.mark.parametrize("server", ["mariadb", "mysql"])
 def test_mysql_keeps_long_texts_microseconds_and_case(server: str) -> None:
     with database(server) as url:
-        execute(url, "SET @x = 1")
         open_store(url).close()
         columns = execute(
             url,
