@@ -338,6 +338,25 @@ def from_arrow(data_type: pa.DataType) -> type[ColumnType]:
     return simple if simple is not None else _compound(data_type)
 
 
+LENGTH = b"ematix.length"
+"""Key of an Arrow field's metadata under which a source says how long the text of a column can be: see `String`."""
+
+
+def from_field(field: pa.Field[Any]) -> type[ColumnType]:
+    """Return the column type of an Arrow field: as `from_arrow`, and String where its metadata says how long."""
+    kind = from_arrow(field.type)
+    length = (field.metadata or {}).get(LENGTH)
+    return String[int(length)] if kind is Text and length else kind
+
+
+def to_field(name: str, kind: type[ColumnType]) -> pa.Field[Any]:
+    """Return the Arrow field of a column, from which `from_field` makes the same column type."""
+    import pyarrow as pa
+
+    length = kind.parameters.get("length")
+    return pa.field(name, kind.to_arrow(), metadata=None if length is None else {LENGTH: str(length).encode()})
+
+
 def _compound(data_type: pa.DataType) -> type[ColumnType]:  # noqa: PLR0911 - one line a family reads best
     import pyarrow as pa
 
@@ -371,5 +390,6 @@ def _compound(data_type: pa.DataType) -> type[ColumnType]:  # noqa: PLR0911 - on
 __all__ = [
     "JSON", "JSONB", "UUID", "Array", "BigInt", "Boolean", "Bytes", "ColumnType", "Date", "Double", "Duration",
     "Float", "Integer", "Interval", "Map", "Numeric", "SmallInt", "String", "Struct", "Text", "Time", "Timestamp",
-    "TimestampTZ", "TinyInt", "UBigInt", "UInteger", "USmallInt", "UTinyInt", "Unknown", "from_arrow",
+    "TimestampTZ", "TinyInt", "UBigInt", "UInteger", "USmallInt", "UTinyInt", "Unknown", "from_arrow", "from_field",
+    "to_field",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, g
 from ematix_core.errors import DeclarationError, UnsupportedError
 from ematix_core.model.normalize import Normalizer, chain
 from ematix_core.model.options import explained
-from ematix_core.types import ColumnType, from_arrow
+from ematix_core.types import ColumnType, from_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +92,7 @@ def columns_from(schema: pa.Schema) -> tuple[Column, ...]:
     columns = []
     for found in schema:
         try:
-            columns.append(Column(found.name, from_arrow(found.type), found.nullable))
+            columns.append(Column(found.name, from_field(found), found.nullable))
         except TypeError as error:
             raise UnsupportedError(
                 f"column {found.name!r} has the type {found.type}, which ematix cannot carry",
