@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from sqlglot import Token
 
-Style = Literal["named_dollar", "qmark", "null"]
-"""How parameters are written: `$name` (DuckDB), `?` in order (SQLite), or `NULL` where only the types count."""
+Style = Literal["named_dollar", "qmark", "null", "literal"]
+"""How parameters are written: `$name` (DuckDB), `?` in order (SQLite), `NULL` where only the types count, or by the
+backend itself (MySQL, see `rewritten`)."""
 
-_GRAMMAR: Mapping[str, str] = {"named_dollar": "duckdb", "qmark": "sqlite", "null": "sqlite"}
+_GRAMMAR: Mapping[str, str] = {"named_dollar": "duckdb", "qmark": "sqlite", "null": "sqlite", "literal": "mysql"}
 # A colon after one of these divides two operands: a slice `[lo:hi]`, a field `{a: b}`, a path `a:b`.
 _OPERANDS = frozenset({
     TokenType.VAR, TokenType.IDENTIFIER, TokenType.NUMBER, TokenType.STRING, TokenType.R_PAREN, TokenType.R_BRACKET,

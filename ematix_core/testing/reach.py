@@ -14,6 +14,7 @@ from ematix_core.config.settings import Settings
 from ematix_core.engine import plan_job, run_job
 from ematix_core.engine.environment import now
 from ematix_core.model.job import job
+from ematix_core.sql import build
 from ematix_core.store import open_store
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class Reached:
     def dialect(self) -> Dialect:
         """The system's capabilities."""
         return registry.dialect(self.connection.kind)
+
+    def sql(self, text: str) -> str:
+        """Return the SQL text, whose names stand in double quotes, with the quotes that the system has for names."""
+        return text.replace('"', build.text(build.name("_"), self.dialect)[0])
 
     def source(self) -> Source:
         """Return a new source."""

@@ -29,7 +29,7 @@ class SourceConformance(Conformance):
     def test_schema_is_that_of_the_rows(self, system: Reached, table: str) -> None:
         self.fill(system, table)
         source = system.source()
-        query = Query(sql=f'SELECT "id", "name" FROM "{table}" WHERE "id" < 3')
+        query = Query(sql=system.sql(f'SELECT "id", "name" FROM "{table}" WHERE "id" < 3'))
         schema = source.schema(query)
         rows = source.read(query).read_all()
         source.close()
@@ -46,7 +46,7 @@ class SourceConformance(Conformance):
     def test_parameters_are_bound_and_never_pasted(self, system: Reached, table: str) -> None:
         self.fill(system, table)
         source = system.source()
-        sql = f"""SELECT "id", ':none' AS "text" FROM "{table}" WHERE "name" = :name"""
+        sql = system.sql(f"""SELECT "id", ':none' AS "text" FROM "{table}" WHERE "name" = :name""")
         assert source.read(Query(sql=sql, parameters={"name": "one"})).read_all().to_pylist() == [
             {"id": 1, "text": ":none"}
         ]
@@ -57,7 +57,8 @@ class SourceConformance(Conformance):
     def test_empty_result_has_a_schema(self, system: Reached, table: str) -> None:
         self.fill(system, table)
         source = system.source()
-        rows = source.read(Query(sql=f'SELECT "id", "name" FROM "{table}" WHERE "id" < 0')).read_all()
+        nothing = system.sql(f'SELECT "id", "name" FROM "{table}" WHERE "id" < 0')
+        rows = source.read(Query(sql=nothing)).read_all()
         source.close()
         assert rows.num_rows == 0
         assert rows.schema.field("id").type == pa.int64()
@@ -69,7 +70,8 @@ class SourceConformance(Conformance):
         self.fill(system, table)
         cross = ", ".join(f'"{table}" AS t{number}' for number in range(11))  # 3 ** 11 rows
         source = system.source()
-        sizes = [batch.num_rows for batch in source.read(Query(sql=f'SELECT t0."id" FROM {cross}'))]
+        query = Query(sql=system.sql(f'SELECT t0."id" FROM {cross}'))
+        sizes = [batch.num_rows for batch in source.read(query)]
         source.close()
         assert sum(sizes) == len(ROWS) ** 11
         assert max(sizes) <= MOST_ROWS
@@ -78,7 +80,7 @@ class SourceConformance(Conformance):
         self.fill(system, table)
         cross = ", ".join(f'"{table}" AS t{number}' for number in range(11))
         source = system.source()
-        reader = source.read(Query(sql=f'SELECT t0."id" FROM {cross}'))
+        reader = source.read(Query(sql=system.sql(f'SELECT t0."id" FROM {cross}')))
         assert reader.read_next_batch().num_rows
         reader.close()
         source.close()
@@ -93,7 +95,7 @@ class SourceConformance(Conformance):
     def test_refused_query_carries_its_text(self, system: Reached, table: str) -> None:
         self.fill(system, table)
         source = system.source()
-        sql = f'SELECT "id",\n  no_such_column FROM "{table}"'
+        sql = system.sql(f'SELECT "id",\n  no_such_column FROM "{table}"')
         with pytest.raises(SqlError) as caught:
             source.schema(Query(sql=sql))
         source.close()

@@ -116,7 +116,7 @@ class TargetConformance(Conformance):
         with target.session() as session:
             session.execute(create_staging(Wanted(STAGING, COLUMNS), system.dialect), {})
             session.load(STAGING, COLUMNS, batches([(10, "ten"), (11, "eleven"), (12, None)]))
-            query = 'SELECT "id", "name" FROM "_ematix_staging" WHERE "id" > :least'
+            query = system.sql('SELECT "id", "name" FROM "_ematix_staging" WHERE "id" > :least')
             assert session.insert(name, ("id", "name"), query, {"least": 10}) == 2
         target.close()
         assert found(system, table) == [*sorted(ROWS), (11, "eleven"), (12, None)]
@@ -128,8 +128,9 @@ class TargetConformance(Conformance):
             with target.session() as session:
                 session.execute(create_staging(Wanted(STAGING, COLUMNS), system.dialect), {})
                 session.load(STAGING, COLUMNS, batches())
-                assert session.query('SELECT count(*) AS n FROM "_ematix_staging"', {}).to_pylist() == [{"n": 3}]
-                session.execute('DROP TABLE "_ematix_staging"', {})
+                counted = system.sql('SELECT count(*) AS n FROM "_ematix_staging"')
+                assert session.query(counted, {}).to_pylist() == [{"n": 3}]
+                session.execute(system.sql('DROP TABLE "_ematix_staging"'), {})
             target.close()
 
     def test_clear_removes_all_rows_and_counts_them(self, system: Reached, table: str) -> None:
@@ -147,7 +148,7 @@ class TargetConformance(Conformance):
         fill(system, table)
         target = system.target()
         with target.session() as session:
-            update = f'UPDATE "{table}" SET "name" = :name WHERE "id" >= :least'
+            update = system.sql(f'UPDATE "{table}" SET "name" = :name WHERE "id" >= :least')
             assert session.execute(update, {"name": "it's :least", "least": 2}) == 2
             assert session.execute(update, {"name": "x", "least": 99}) == 0
         target.close()
@@ -158,13 +159,13 @@ class TargetConformance(Conformance):
         target = system.target()
         with target.session() as session:
             session.load(TableName("", table), COLUMNS, batches([(4, "four")]))
-            query = f'SELECT "name" FROM "{table}" WHERE "id" = :wanted'
+            query = system.sql(f'SELECT "name" FROM "{table}" WHERE "id" = :wanted')
             assert session.query(query, {"wanted": 4}).to_pylist() == [{"name": "four"}]
         target.close()
 
     def test_refused_statement_carries_its_text(self, system: Reached) -> None:
         target = system.target()
-        statement = 'SELECT "nothing" FROM "no_such_table"'
+        statement = system.sql('SELECT "nothing" FROM "no_such_table"')
         with pytest.raises((SqlError, MissingSourceError)) as caught, target.session() as session:
             session.query(statement, {})
         target.close()

@@ -1,0 +1,61 @@
+"""MySQL and MariaDB against the suites."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from ematix_core.model.connection import Connection, MySQLConnection
+from ematix_core.testing import (
+    LedgerConformance,
+    SourceConformance,
+    StrategyConformance,
+    TargetConformance,
+    TransactionConformance,
+    TypeConformance,
+)
+from tests.servers.reach import database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_open: dict[str, str] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def databases() -> Iterator[None]:
+    with ExitStack() as stack:
+        for server in ("mysql", "mariadb"):
+            _open[server] = stack.enter_context(database(server))
+        yield
+
+
+class Suites(
+    SourceConformance,
+    TargetConformance,
+    TransactionConformance,
+    LedgerConformance,
+    StrategyConformance,
+    TypeConformance,
+):
+    gaps: ClassVar[Mapping[str, str]] = {
+        f"test_values_come_back_as_they_were_sent[{kind}]": "MySQL has no infinity: the load is refused"
+        for kind in ("float", "double")
+    }
+
+
+class TestMySQL(Suites):
+    @staticmethod
+    def connection(folder: Path) -> Connection:
+        del folder
+        return MySQLConnection("mysql", url=_open["mysql"])
+
+
+class TestMariaDB(Suites):
+    @staticmethod
+    def connection(folder: Path) -> Connection:
+        del folder
+        return MySQLConnection("mariadb", url=_open["mariadb"])
