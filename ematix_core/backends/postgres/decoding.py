@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from pyarrow import csv, json
 
 from ematix_core.errors import ConversionError
+from ematix_core.types import to_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ class Decoder:
     def __init__(self, outputs: Sequence[Output], address: Address) -> None:
         self._outputs = outputs
         self._address = address
-        self.schema = pa.schema([pa.field(output.name, output.type.to_arrow()) for output in outputs])
+        self.schema = pa.schema([to_field(output.name, output.type) for output in outputs])
         names = [f"c{number}" for number in range(len(outputs))]
         self._read = csv.ReadOptions(column_names=names, use_threads=False)
         self._parse = csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)

@@ -45,7 +45,7 @@ class PostgresDialect(Dialect):
                 hint="Give it a shorter name in the query, with AS.",
             )
         item = kind.parameters.get("item")
-        if item is not None and item.kind in {"array", "interval", "u_big_int"}:
+        if item is not None and item.kind in {"array", "interval"}:
             raise UnsupportedError(
                 f"{self.name} cannot hold column {column!r} of type {kind.label()}",
                 hint="Make a table of its items in the query, or cast it to text or JSON.",

@@ -7,6 +7,7 @@ https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,21 +97,21 @@ _MADE: dict[int, tuple[pa.DataType, Form]] = {
 }
 
 
-def text_form(array: Any) -> Any:  # noqa: ANN401 - arrays of any type
+def text_form(array: Any, bytes_as: str = "\\x") -> Any:  # noqa: ANN401 - arrays of any type
     """Return the array as something that pyarrow's CSV writer writes as PostgreSQL reads it."""
     kind = array.type
     if pa.types.is_fixed_size_binary(kind) or pa.types.is_binary(kind):
-        return _hex(array)
+        return _hex(array, bytes_as)
     if pa.types.is_interval(kind):
         return _interval_text(array)
     if pa.types.is_list(kind):
-        return _list_text(array)
+        return _list_text(array, bytes_as)
     if pa.types.is_decimal(kind):
         return array.cast(pa.string())
     return array
 
 
-def _hex(array: Any) -> Any:  # noqa: ANN401 - an array of bytes
+def _hex(array: Any, prefix: str) -> Any:  # noqa: ANN401 - an array of bytes
     r"""Return `\x0a1b` for each value."""
     whole = pc.fill_null(array, b"\0" * array.type.byte_width if pa.types.is_fixed_size_binary(array.type) else b"")
     plain = pa.concat_arrays([whole.cast(pa.binary())])
@@ -119,7 +120,7 @@ def _hex(array: Any) -> Any:  # noqa: ANN401 - an array of bytes
     digits = (b"" if data is None else data.to_pybytes()[offsets[0] : offsets[-1]]).hex().encode()
     places = pa.py_buffer(((offsets - offsets[0]) * 2).astype(np.int32).tobytes())
     made: Any = pa.Array.from_buffers(pa.string(), len(array), [None, places, pa.py_buffer(digits)])
-    text = pc.binary_join_element_wise("\\x", made, "")
+    text = pc.binary_join_element_wise(prefix, made, "")
     return text if array.null_count == 0 else pc.if_else(pc.is_valid(array), text, pa.scalar(None, pa.string()))
 
 
@@ -132,9 +133,9 @@ def _interval_text(array: Any) -> Any:  # noqa: ANN401 - an array of intervals
     return text if array.null_count == 0 else pc.if_else(pc.is_valid(array), text, pa.scalar(None, pa.string()))
 
 
-def _list_text(array: Any) -> Any:  # noqa: ANN401 - an array of lists
+def _list_text(array: Any, bytes_as: str) -> Any:  # noqa: ANN401 - an array of lists
     """Return array literals such as `{"1",NULL}`: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO."""
-    items = text_form(plain_storage(array.flatten())).cast(pa.string())
+    items = text_form(plain_storage(array.flatten()), bytes_as).cast(pa.string())
     escaped = pc.replace_substring(pc.replace_substring(items, "\\", "\\\\"), '"', '\\"')
     quoted = pc.fill_null(pc.binary_join_element_wise('"', escaped, '"', ""), "NULL")
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy()
@@ -178,4 +179,10 @@ def forms(kinds: Sequence[pa.DataType], natives: Sequence[Native]) -> tuple[str,
     """Return `binary` or `csv`, and for each column what makes its arrays fit for that."""
     found = [binary_form(kind, to) for kind, to in zip(kinds, natives, strict=True)]
     binary = [form for form in found if form is not None]
-    return ("binary", binary) if len(binary) == len(found) else ("csv", [text_form] * len(found))
+    return ("binary", binary) if len(binary) == len(found) else ("csv", [_csv_form(to) for to in natives])
+
+
+def _csv_form(to: Native) -> Form:
+    """Return `text_form`; a uuid is written as its digits alone."""
+    inner = to.plain.item.plain if to.plain.item is not None else to.plain
+    return partial(text_form, bytes_as="") if inner.oid == n.UUID else text_form

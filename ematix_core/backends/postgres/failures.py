@@ -55,6 +55,7 @@ _BY_STATE: dict[str, tuple[type[EmatixError], str]] = {
     "23503": (KeyViolationError, "Load the table that it refers to first."),
     "23514": (ConversionError, "The table's CHECK refuses the row: clean it in the query."),
     "23P01": (KeyViolationError, "The table's exclusion constraint refuses the row."),
+    "22021": (ConversionError, "PostgreSQL text cannot hold the character NUL: take it out in the query."),
     "42704": (SqlError, ""),
     "57014": (CancelledError, "statement_timeout, or somebody cancelled the statement."),
     "428C9": (SqlError, "The column is GENERATED ALWAYS: leave it out of the query."),

@@ -117,7 +117,7 @@ def _numeric(typmod: int) -> type[ColumnType]:
 def _array(item: Native) -> type[ColumnType]:
     kind = _column_type(item)
     exact = kind.kind not in {"array", "interval"} and item.kind != "p"
-    return t.Array[kind] if exact else t.Text
+    return t.Array[t.Text if kind.kind == "string" else kind] if exact else t.Text
 
 
 def require_readable(found: Native, column: str) -> None:
