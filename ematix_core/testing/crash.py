@@ -1,8 +1,9 @@
 """The crash harness: kill a load at every failpoint, run it again, and compare with an undisturbed run.
 
 A scenario is a script that carries out one step (one load, one process) a call: `python script.py STEP`, in a working
-directory of its own. It keeps everything there, takes the time from a fixed clock, and ends with status 0. Processes
-are forked from a server that has imported the engine already, which is what makes thousands of kills affordable.
+directory of its own. It keeps everything there, or where a file there says, takes the time from a fixed clock, and ends
+with status 0. Processes are forked from a server that has imported the engine already, which is what makes thousands of
+kills affordable.
 
 1. Every step is run once with EMATIX_FAILPOINT_TRACE: that lists the failpoints which it reaches.
 2. Every step is run once undisturbed: that gives the expected outcome.
@@ -21,13 +22,15 @@ import shutil
 import signal
 import sys
 from collections import Counter
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ematix_core import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 _TIMEOUT = 120
@@ -44,6 +47,9 @@ class Scenario:
 
     `observe` returns the outcome in a folder (targets and store) as plain data that two equal outcomes agree in.
     `succeeded` says whether the store in a folder holds a step as succeeded. `arguments` come before the step.
+    `prepare` puts there what a step reads; it is called before the step, and not again after a kill. `outside` is for
+    a scenario that keeps something outside of the folder, such as a database: it makes an empty one, writes into the
+    folder where it is, and takes it away in the end.
     """
 
     name: str
@@ -52,6 +58,8 @@ class Scenario:
     observe: Callable[[Path], Any] = field(repr=False)
     succeeded: Callable[[Path, int], bool] = field(repr=False)
     arguments: tuple[str, ...] = ()
+    prepare: Callable[[Path, int], None] | None = field(default=None, repr=False)
+    outside: Callable[[Path], AbstractContextManager[None]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, order=True)
@@ -89,13 +97,14 @@ class Crashes:
         """
         expected = self._undisturbed()
         folder = self._folder / f"kill_{kill.step}_{kill.point}_{kill.nth}"
-        shutil.copytree(self._before(kill.step), folder, symlinks=True)
-        died = self._run(kill.step, folder, **{_POINT: f"{kill.point}#{kill.nth}"})
-        assert died.status == -signal.SIGKILL, f"{kill}: not killed, but {died}"
-        again = not self.scenario.succeeded(folder, kill.step)
-        for step in range(kill.step if again else kill.step + 1, self.scenario.steps):
-            self._run_well(step, folder)
-        outcome = self.scenario.observe(folder)
+        with self._begun(folder, kill.step):
+            died = self._first_run(kill.step, folder, **{_POINT: f"{kill.point}#{kill.nth}"})
+            assert died.status == -signal.SIGKILL, f"{kill}: not killed, but {died}"
+            if again := not self.scenario.succeeded(folder, kill.step):
+                self._require_well(kill.step, self._run(kill.step, folder))
+            for step in range(kill.step + 1, self.scenario.steps):
+                self._run_well(step, folder)
+            outcome = self.scenario.observe(folder)
         assert outcome == expected, f"{self.scenario.name}, {kill}: {_difference(outcome, expected)}"
         shutil.rmtree(folder)
         return again
@@ -103,25 +112,41 @@ class Crashes:
     def _undisturbed(self) -> Any:  # noqa: ANN401 - whatever the scenario observes
         plain = self._folder / "plain"
         if not plain.exists():
-            plain.mkdir()
-            for step in range(self.scenario.steps):
-                shutil.copytree(plain, self._before(step), symlinks=True)
-                self._run_well(step, plain)
-            self._expected = self.scenario.observe(plain)
+            with self._begun(plain, 0):
+                for step in range(self.scenario.steps):
+                    if self.scenario.outside is None:
+                        shutil.copytree(plain, self._before(step), symlinks=True)
+                    self._run_well(step, plain)
+                self._expected = self.scenario.observe(plain)
         return self._expected
+
+    @contextmanager
+    def _begun(self, folder: Path, step: int) -> Iterator[None]:
+        """Make a folder in which all steps before `step` are done: a copy, unless something is kept outside of it."""
+        with ExitStack() as stack:
+            if self.scenario.outside is None and step:
+                shutil.copytree(self._before(step), folder, symlinks=True)
+            else:
+                folder.mkdir()
+                if self.scenario.outside is not None:
+                    stack.enter_context(self.scenario.outside(folder))
+                for done in range(step):
+                    self._run_well(done, folder)
+            yield
 
     def _trace(self) -> list[Kill]:
         traced = self._folder / "traced"
-        traced.mkdir()
         found: list[Kill] = []
-        for step in range(self.scenario.steps):
-            trace = self._folder / f"trace_{step}"
-            self._run_well(step, traced, **{_TRACE: str(trace)})
-            reached: Counter[str] = Counter()
-            for point in trace.read_text(encoding="utf-8").splitlines() if trace.exists() else ():
-                reached[point] += 1
-                found.append(Kill(step, point, reached[point]))
-        outcome, expected = self.scenario.observe(traced), self._undisturbed()
+        with self._begun(traced, 0):
+            for step in range(self.scenario.steps):
+                trace = self._folder / f"trace_{step}"
+                self._run_well(step, traced, **{_TRACE: str(trace)})
+                reached: Counter[str] = Counter()
+                for point in trace.read_text(encoding="utf-8").splitlines() if trace.exists() else ():
+                    reached[point] += 1
+                    found.append(Kill(step, point, reached[point]))
+            outcome = self.scenario.observe(traced)
+        expected = self._undisturbed()
         assert outcome == expected, f"two undisturbed runs differ: {_difference(outcome, expected)}"
         return found
 
@@ -129,7 +154,14 @@ class Crashes:
         return self._folder / f"before_{step}"
 
     def _run_well(self, step: int, folder: Path, **environment: str) -> None:
-        ended = self._run(step, folder, **environment)
+        self._require_well(step, self._first_run(step, folder, **environment))
+
+    def _first_run(self, step: int, folder: Path, **environment: str) -> _Ended:
+        if self.scenario.prepare is not None:
+            self.scenario.prepare(folder, step)
+        return self._run(step, folder, **environment)
+
+    def _require_well(self, step: int, ended: _Ended) -> None:
         assert ended.status == 0, f"{self.scenario.name}, step {step}: {ended}"
 
     def _run(self, step: int, folder: Path, **environment: str) -> _Ended:

@@ -1,6 +1,7 @@
 """The loads that the crash tests kill: `python scenario.py MODE KIND STEP` carries out one load in the current folder.
 
-A scenario is two loads into the same tables. Times come from a fixed clock, and the rows in several small batches.
+A scenario is two loads into the same tables. Times come from a fixed clock, and the rows from the job's own function
+in several small batches, from a CSV file with malformed lines, or from a table of the target's own database.
 """
 
 from __future__ import annotations
@@ -12,14 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ematix_core.backends import registry
 from ematix_core.engine import run_job
 from ematix_core.model.check import not_null
-from ematix_core.model.connection import DuckDBConnection, ObjectStoreConnection, SQLiteConnection
+from ematix_core.model.connection import (
+    DuckDBConnection,
+    MySQLConnection,
+    ObjectStoreConnection,
+    PostgresConnection,
+    SQLiteConnection,
+)
 from ematix_core.model.job import job, target
 from ematix_core.model.mode import append, merge, scd2, truncate
+from ematix_core.model.table import TableName, columns_from
+from ematix_core.sql.ddl import Wanted, create_table
 from ematix_core.store import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ematix_core.model.connection import Connection
     from ematix_core.model.job import Job
     from ematix_core.model.mode import Mode
@@ -27,6 +39,8 @@ if TYPE_CHECKING:
 JOB = "orders"
 STEPS = 2
 KINDS = ("sqlite", "duckdb", "objects")
+SERVERS = {"postgres": PostgresConnection, "mysql": MySQLConnection}
+"""Kinds whose tables are not in the folder: a file there, `<kind>.url`, says where the run's own database is."""
 MODES: dict[str, tuple[Mode, dict[str, Any]]] = {
     "append": (append(), {}),
     "append_watermark": (append(), {"watermark": "at"}),
@@ -35,7 +49,13 @@ MODES: dict[str, tuple[Mode, dict[str, Any]]] = {
     "scd2_load_time": (scd2(keys="k", compare=["v"], deletes="close"), {}),
     "scd2_event_time": (scd2(keys="k", compare=["v"], event_time="at"), {}),
     "quarantine": (append(), {"checks": [not_null("v", severity="quarantine")]}),
+    "bad_rows": (append(), {"source": "csv"}),
+    "same_append": (append(), {"source": "same"}),
+    "same_merge": (merge(keys="k", order_by="at", deletes="delete"), {"source": "same"}),
 }
+INCOMING = "incoming"
+"""The table of the target's database, or the CSV file, that a load with a source reads."""
+MALFORMED = ('7,"x",2026-01-01T00:00:00Z,too many\n', "8\n")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("k", pa.int64()),
@@ -61,8 +81,41 @@ def connection(kind: str, folder: Path) -> Connection:
     """Return the connection of a kind in the folder."""
     if kind == "objects":
         return ObjectStoreConnection("files", path=str(folder / "files"))
+    if kind in SERVERS:
+        return SERVERS[kind](kind, url=(folder / f"{kind}.url").read_text(encoding="utf-8"))
     cls = {"duckdb": DuckDBConnection, "sqlite": SQLiteConnection}[kind]
     return cls(kind, path=str(folder / f"target.{kind}"))
+
+
+def _drops(folder: Path) -> Connection:
+    return ObjectStoreConnection("drops", path=str(folder / "drops"), format="csv")
+
+
+def prepare(mode: str, kind: str, step: int, folder: Path) -> None:
+    """Put what the load reads where it reads it."""
+    source = MODES[mode][1].get("source")
+    if source == "csv":
+        (folder / "drops").mkdir(exist_ok=True)
+        lines = [
+            f"{row['k']},{row['v'] or ''},{row['at']:%Y-%m-%dT%H:%M:%SZ}\n" for row in rows(step).read_all().to_pylist()
+        ]
+        text = "".join(["k,v,at\n", lines[0], MALFORMED[step], *lines[1:]])
+        (folder / "drops" / f"{INCOMING}.csv").write_text(text, encoding="utf-8")
+    elif source == "same":
+        _fill(connection(kind, folder), step)
+
+
+def _fill(own: Connection, step: int) -> None:
+    table, columns = TableName("", INCOMING), columns_from(SCHEMA)
+    target = registry.target(own)
+    try:
+        with target.session() as session:
+            if session.columns(table) is None:
+                session.execute(create_table(Wanted(table, columns), target.dialect), {})
+            session.clear(table)
+            session.load(table, columns, rows(step))
+    finally:
+        target.close()
 
 
 def declare(mode: str, kind: str, step: int, folder: Path) -> Job:
@@ -73,11 +126,20 @@ def declare(mode: str, kind: str, step: int, folder: Path) -> Job:
         target("orders", connection=connection(part, folder), mode=loaded, checks=checks) for part in kind.split("+")
     ]
 
-    @job(name=JOB, targets=targets, watermark=options.get("watermark"))
-    def orders() -> pa.RecordBatchReader:
-        return rows(step)
+    source = options.get("source")
+    if source is None:
+        return _job(lambda: rows(step), targets=targets, watermark=options.get("watermark"))
+    if source == "csv":
+        sql, read = f'SELECT * FROM "{INCOMING}.csv"', _drops(folder)
+    else:
+        sql, read = f"SELECT * FROM {INCOMING}", connection(kind, folder)
+    return _job(
+        lambda: sql, targets=targets, source_connection=read, on_bad_rows="quarantine" if source == "csv" else "fail"
+    )
 
-    made: Job = orders
+
+def _job(body: Callable[[], Any], **options: Any) -> Job:  # noqa: ANN401 - whatever a job returns and takes
+    made: Job = job(name=JOB, **options)(body)
     return made
 
 

@@ -7,7 +7,8 @@ many that were.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from ematix_core.store import Status, open_store
 from ematix_core.testing.crash import Crashes, Kill, Scenario
 from tests.crash import scenario as loads
 from tests.crash import tally
+from tests.servers.reach import database
 
 FULL = os.environ.get("EMATIX_CRASH") == "full"
 SCENARIOS = (
-    *((mode, kind) for mode in loads.MODES for kind in ("sqlite", "duckdb")),
+    *((mode, kind) for mode in loads.MODES for kind in loads.KINDS if kind != "objects"),
     ("append", "objects"), ("append_watermark", "objects"), ("truncate", "objects"),
     ("append", "duckdb+objects"), ("append_watermark", "sqlite+duckdb"), ("truncate", "sqlite+objects"),
+    ("bad_rows", "objects"),
 )  # fmt: skip
 SAMPLE = (
     ("append", "duckdb", Kill(0, "duckdb.commit.after", 1)),
@@ -38,6 +41,9 @@ SAMPLE = (
     ("scd2_event_time", "sqlite", Kill(1, "sqlite.record.after", 1)),
     ("scd2_event_time", "sqlite", Kill(1, "sqlite.commit.before", 1)),
     ("scd2_event_time", "sqlite", Kill(1, "sqlite.commit.after", 1)),
+    ("bad_rows", "duckdb", Kill(1, "duckdb.commit.before", 1)),
+    ("same_append", "sqlite", Kill(1, "sqlite.commit.after", 1)),
+    ("same_merge", "duckdb", Kill(1, "duckdb.commit.before", 1)),
 )
 Harness = Callable[[str, str], Crashes]
 _UNLIKE = ("load_id",)
@@ -46,7 +52,7 @@ _UNLIKE = ("load_id",)
 
 def _tables(folder: Path, kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name in ("orders", "orders_quarantine"):
+    for name in ("orders", "orders_quarantine", "orders_rejected"):
         source = registry.source(loads.connection(kind, folder))
         try:
             table = source.read(Query(table=name)).read_all()
@@ -77,8 +83,20 @@ def _scenario(mode: str, kind: str) -> Scenario:
         with open_store(f"sqlite:///{folder / 'runs.db'}") as store:
             return len(store.runs(status=Status.SUCCEEDED, limit=None)) > step
 
-    script = Path(loads.__file__)
-    return Scenario(f"{mode} {kind}", script, loads.STEPS, observe, succeeded, (mode, kind))
+    servers = [part for part in kind.split("+") if part in loads.SERVERS]
+
+    @contextmanager
+    def outside(folder: Path) -> Iterator[None]:
+        with ExitStack() as stack:
+            for server in servers:
+                url = stack.enter_context(database(server))
+                (folder / f"{server}.url").write_text(url, encoding="utf-8")
+            yield
+
+    return Scenario(
+        f"{mode} {kind}", Path(loads.__file__), loads.STEPS, observe, succeeded, (mode, kind),
+        prepare=lambda folder, step: loads.prepare(mode, kind, step, folder), outside=outside if servers else None,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
