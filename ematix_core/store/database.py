@@ -50,9 +50,10 @@ class Database:
     def __init__(self, url: str) -> None:
         """Open the database at `url` (`memory:` is one that lives as long as this object), without touching tables."""
         memory = url == "memory:"
-        self.url = servers.with_driver(_parse("sqlite://" if memory else url))
+        given = _parse("sqlite://" if memory else url)
+        self.url = servers.with_driver(given)
         # The second mask is for a password among the options: postgresql://host/runs?user=u&password=p
-        self.where = f"store {url}" if memory else f"store {mask(self.url.render_as_string(hide_password=True))}"
+        self.where = f"store {url}" if memory else f"store {mask(given.render_as_string(hide_password=True))}"
         if self.url.get_backend_name() in servers.EXTRAS and not self.url.database:
             raise StoreError("the store's URL names no database", where=self.where, hint=_URL_HINT)
         if self.url.get_backend_name() == "sqlite" and not memory:

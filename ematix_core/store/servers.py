@@ -50,6 +50,7 @@ _POSTGRES = {
 _LIBPQ = {
     "password": _ACCOUNT, "pg_hba.conf": _ACCOUNT, "no encryption": _ACCOUNT, "does not exist": _MISSING,
     "too many": _BUSY, "closed": _LOST, "lost": _LOST, "connection": _REACH,
+    "resolve": _REACH,
 }  # fmt: skip
 # https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html and client-error-reference.html
 _MYSQL = {

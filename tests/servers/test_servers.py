@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psycopg
@@ -16,8 +17,14 @@ import pytest
 from tests.servers.own import own_server, postgres_with_little_disk, primary_and_standby, read_only_server
 from tests.servers.reach import account, at_host, ca, database, execute, in_database, other_ca, url
 from tools.servers import urls
+from tools.servers.__main__ import up
 from tools.servers.client import PASSWORD
+from tools.servers.kinds import make
+from tools.servers.mysql import MySQL
 from tools.servers.system import CHECKOUT, ServerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ALL = ("postgres", "mariadb", "mysql")
 REFUSED = (psycopg.OperationalError, pymysql.err.OperationalError)
@@ -179,3 +186,16 @@ def test_a_small_tablespace_is_full_after_some_megabytes() -> None:
         with pytest.raises(psycopg.errors.DiskFull):
             execute(server.url, fill)
         assert execute(server.url, "SELECT count(*) FROM t") == [(0,)]
+
+
+def test_a_server_that_this_machine_cannot_have_is_named_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    monkeypatch.setattr(urls, "FILE", tmp_path / "urls.json")
+    monkeypatch.delenv("EMATIX_TEST_MYSQL_URL", raising=False)
+    absent = MySQL(tmp_path, make("mysql").tls)
+    assert absent.packages() == []
+    assert up([absent]) == 0
+    with pytest.raises(RuntimeError, match=r"no mysql server is known: MySQL 8.0.15 is built for x86_64"):
+        url("mysql")
