@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
@@ -18,6 +19,7 @@ CONNECT_TIMEOUT = 30.0
 
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 _FOR_ASYNCPG = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslpassword", "target_session_attrs")
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _FOR_SERVER = ("application_name", "options")
 _PARAMETERS = (*_FOR_ASYNCPG, *_FOR_SERVER, "connect_timeout")
 
@@ -60,6 +62,9 @@ def address(connection: Connection) -> Address:
     for name in parameters:
         if name not in _PARAMETERS:
             raise ConfigError(f"unknown URL parameter {name!r}", where=where, hint=near(name, _PARAMETERS))
+    for name in _FILES:
+        if name in parameters and not Path(parameters[name]).expanduser().is_file():
+            raise ConfigError(f"there is no file {parameters[name]}", where=f"{name} of {where}")
     passed = urlencode({name: parameters[name] for name in _FOR_ASYNCPG if name in parameters})
     user = unquote(parts.username or "") or _default_user()
     options = dict(connection.options)

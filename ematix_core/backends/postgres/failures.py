@@ -68,8 +68,6 @@ _BY_CLASS: dict[str, tuple[type[EmatixError], str]] = {
 }
 _CONSTRAINT_RACE = re.compile(r"pg_(?:type|class|namespace)_\w+_index")
 
-At = "Callable[[int], int | None]"
-
 
 def translate(
     error: BaseException, address: Address, statement: str = "", at: Callable[[int], int | None] | None = None
@@ -163,10 +161,10 @@ def _from_the_wire(error: BaseException, address: Address) -> EmatixError:  # no
     if "rejected SSL upgrade" in text:
         return ConfigError(f"{place} has no TLS, and sslmode asks for it", where=str(address),
                            hint="Turn ssl on in the server, or set sslmode=prefer.")  # fmt: skip
+    if type(error).__name__ == "ClientConfigurationError":
+        return ConfigError(text, where=str(address))
     if isinstance(error, OSError | asyncio.IncompleteReadError) or _is_lost(error):
         return ConnectError(f"the connection to {place} broke: {text}", where=str(address), hint=_RETRY)
-    if type(error).__name__ == "ClientConfigurationError" or isinstance(error, FileNotFoundError):
-        return ConfigError(text, where=str(address))
     if type(error).__name__ == "TargetServerAttributeNotMatched":
         return ConnectError(text, where=str(address), hint="See target_session_attrs in the connection's URL.")
     if type(error).__name__ == "DataError":
@@ -178,5 +176,7 @@ def _is_lost(error: BaseException) -> bool:
     """Say whether asyncpg means that the connection is gone."""
     import asyncpg
 
+    if isinstance(error, asyncpg.InternalClientError):
+        return True  # the server's farewell came between two statements, and asyncpg took it for an answer
     closed = isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
     return closed or isinstance(error, asyncpg.ConnectionDoesNotExistError)

@@ -42,7 +42,7 @@ def begin_reading(link: Link) -> None:
 
 def begin_writing(link: Link, settings: str) -> None:
     """Begin a transaction that sees what others commit meanwhile, so that it does once it has their lock."""
-    link.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_FORMS}; {settings}")
+    link.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED; {_FORMS}; {settings}")
     _apply(link)
 
 
