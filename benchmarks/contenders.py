@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Role = Literal["ours", "peer", "plain"]
+Mode = Literal["append", "truncate", "merge", "scd2"]
 OURS = "ematix: flow run"
 LIBRARY = "ematix: job.run()"
 
@@ -59,7 +60,7 @@ class Move:
     """Names of functions in `commands`."""
     plain: tuple[str, ...] = ()
     """Plain tools: names in `commands.PLAIN`."""
-    mode: Literal["append", "truncate", "merge", "scd2"] = "append"
+    mode: Mode = "append"
     phases: tuple[Phase, ...] = ONCE
     inside: bool = False
     """Source and target are in one database."""
@@ -80,8 +81,9 @@ def _files(name: str, source: str, target: str, goal: Goal, *plain: str) -> Move
     return Move(name, source, target, (goal,), _DLT_AND_INGESTR, plain)
 
 
-def _against_ematix_flow(name: str, ratio: float, **options: object) -> Move:
-    return Move(name, "postgres", "postgres", (Goal(ratio, "peer"),), ("ematix_flow",), **options)  # type: ignore[arg-type]  # passed on
+def _compared(name: str, mode: Mode, phases: tuple[Phase, ...], ratio: float, *, inside: bool = False) -> Move:
+    goals = (Goal(ratio, "peer"),)
+    return Move(name, "postgres", "postgres", goals, ("ematix_flow",), mode=mode, phases=phases, inside=inside)
 
 
 MOVES = (
@@ -97,15 +99,15 @@ MOVES = (
         "postgres_to_postgres", "postgres", "postgres", (Goal(0.95, "plain"), Goal(5, "peer")),
         (*_ALL, "ematix_flow"), ("psql COPY BINARY | psql",),
     ),
-    _against_ematix_flow("postgres_merge", 3, mode="merge", phases=COMPARED),
-    _against_ematix_flow("postgres_scd2", 3, mode="scd2", phases=COMPARED),
+    _compared("postgres_merge", "merge", COMPARED, 3),
+    _compared("postgres_scd2", "scd2", COMPARED, 3),
     Move(
         "postgres_inside_append", "postgres", "postgres", (Goal(1.2, "peer"), Goal(0.8, "plain")), ("ematix_flow",),
         ("psql INSERT..SELECT",), inside=True,
     ),
-    _against_ematix_flow("postgres_inside_truncate", 1.2, mode="truncate", phases=TWICE, inside=True),
-    _against_ematix_flow("postgres_inside_merge", 1.2, mode="merge", phases=COMPARED, inside=True),
-    _against_ematix_flow("postgres_inside_scd2", 1.2, mode="scd2", phases=COMPARED, inside=True),
+    _compared("postgres_inside_truncate", "truncate", TWICE, 1.2, inside=True),
+    _compared("postgres_inside_merge", "merge", COMPARED, 1.2, inside=True),
+    _compared("postgres_inside_scd2", "scd2", COMPARED, 1.2, inside=True),
     Move("postgres_to_duckdb", "postgres", "target.duckdb", (Goal(2, "peer"),), _ALL),
     Move("postgres_to_parquet", "postgres", "lineitem.parquet", (Goal(3, "peer"),), _ALL),
     Move("postgres_to_arrow", "postgres", "arrow", (Goal(0.9, "plain"),), (), ("psql COPY CSV > /dev/null",)),

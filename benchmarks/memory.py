@@ -1,6 +1,6 @@
 """Peak memory of our jobs with ten times the rows: at most 1.2 times the peak, since tables pass in batches.
 
-`python -m benchmarks.memory --jobs sqlite_to_duckdb postgres_merge --repeat 1`. Each job runs twice on one target: the
+`python -m benchmarks.memory --jobs sqlite_to_duckdb postgres_merge --rounds 1`. Each job runs twice on one target: the
 first load makes the table, the second one adds to it, or compares every row with it. Jobs from or to a server may also
 take no more than 300 MiB. They need `make servers`, as in `benchmarks.moves`.
 """
@@ -40,7 +40,7 @@ def main() -> None:
     """Measure the jobs at both sizes and print peaks and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=JOBS, metavar="JOB", help=", ".join(JOBS))
-    parser.add_argument("--repeat", type=int, default=1, help="rounds; the median counts")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds; the median counts")
     parser.add_argument("--mysql", choices=["mysql", "mariadb"], default="mysql", help="which server stands for MySQL")
     options = parser.parse_args()
     ours = Ours.prepared()
@@ -56,7 +56,7 @@ def main() -> None:
             try:
                 runs = [
                     {label: _loads(job, source, ours) for label, source in sources.items()}
-                    for _ in range(options.repeat)
+                    for _ in range(options.rounds)
                 ]
             except CommandFailedError as error:
                 print(f"{job:42} failed: {str(error).strip().splitlines()[-1]}", flush=True)

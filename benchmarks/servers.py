@@ -152,7 +152,7 @@ def create(address: str, template: str = "") -> None:
     copied = f" TEMPLATE {_name(template)} STRATEGY file_copy" if template else ""
     execute(_admin(address), f"CREATE DATABASE {_name(address)}{copied}")
     if is_postgres(address):
-        execute(address, f"CREATE SCHEMA {SCHEMA}")
+        execute(address, f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
 
 
 def drop(address: str) -> None:

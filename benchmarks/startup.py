@@ -1,6 +1,6 @@
 """How long starting takes: `import ematix_core`, `flow --help` and `flow list`, against `python -c pass`.
 
-`python -m benchmarks.startup --repeat 10`.
+`python -m benchmarks.startup --rounds 10`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from benchmarks.places import HERE, RESULTS, Ours
 def main() -> None:
     """Measure the commands in alternation and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeat", type=int, default=10, help="rounds; the median counts")
-    rounds = parser.parse_args().repeat
+    parser.add_argument("--rounds", type=int, default=10, help="rounds; the median counts")
+    rounds = parser.parse_args().rounds
     ours = Ours.prepared()
     commands = {
         "python -c pass": (str(ours.python), "-c", "pass"),
