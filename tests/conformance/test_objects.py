@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from ematix_core.model.connection import Connection, ObjectStoreConnection
 from ematix_core.testing import (
@@ -33,8 +33,6 @@ class TestParquet(
 
 
 class TestCsv(TargetConformance, StrategyConformance, TypeConformance):
-    gaps: ClassVar = {"test_one_value_of_fifty_megabytes[text]": "DuckDB's CSV reader gives up on lines that long"}
-
     @staticmethod
     def connection(folder: Path) -> Connection:
         return ObjectStoreConnection("files", path=str(folder), format="csv")
@@ -49,10 +47,6 @@ class TestOrc(TargetConformance, StrategyConformance, TypeConformance):
 
 
 class TestJsonLines(TargetConformance, StrategyConformance, TypeConformance):
-    gaps: ClassVar = {
-        "test_one_value_of_fifty_megabytes[text]": "DuckDB's JSON reader takes objects of 16 MB at most",
-    }
-
     @staticmethod
     def connection(folder: Path) -> Connection:
         return ObjectStoreConnection("files", path=str(folder), format="jsonl")

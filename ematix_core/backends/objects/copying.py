@@ -18,6 +18,7 @@ from ematix_core.backends.duck.connection import BATCH_ROWS, quote, relation
 from ematix_core.backends.objects.csv_files import literal
 from ematix_core.backends.objects.files import told
 from ematix_core.backends.objects.manifest import DataFile
+from ematix_core.backends.objects.records import require_readable
 from ematix_core.backends.objects.settings import COMPRESSION_ENDING
 from ematix_core.errors import ConversionError
 from ematix_core.failpoint import failpoint
@@ -69,9 +70,19 @@ def copy(
         rows = sum(file.rows or 0 for file in files)
     else:
         rows, files = _copy_by_duckdb(connection, query, parameters, output)
+        _require_readable(files, output)
     output.store.sync(f"{output.folder}/{file.path}" for file in files)
     failpoint("objects.file.after")
     return rows, files
+
+
+def _require_readable(files: list[DataFile], output: Output) -> None:
+    paths = [f"{output.folder}/{file.path}" for file in files]
+    try:
+        require_readable(output.settings, [output.store.stat(path) for path in paths])
+    except ConversionError:
+        output.store.remove(paths)
+        raise
 
 
 def _copy_by_duckdb(

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 
 from ematix_core.backends.duck.connection import driver, open_duck, quote
 from ematix_core.backends.objects.guards import INTEGERS, PATTERNS, bent
-from ematix_core.backends.objects.text_files import first_record, line_at, records, shortened
+from ematix_core.backends.objects.text_files import (
+    LONG_MEMORY,
+    LONGEST,
+    first_record,
+    line_at,
+    records,
+    shortened,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +82,8 @@ class CsvGroup:
     dialect: CsvDialect
     formats: str = ""
     guarded: frozenset[str] = frozenset()
+    room: str = ""
+    """Further arguments of read_csv, for files with records that are longer than it takes by itself."""
 
     def relation(self, extra: str, kept: Sequence[str], *, quarantine: bool) -> str:
         """Return a query over the files. `extra`: further arguments; `kept`: further columns that they bring."""
@@ -91,8 +100,8 @@ class CsvGroup:
             f"{literal(name)}: {literal('VARCHAR' if name in as_text else kind)}" for name, kind in self.types.items()
         )
         files = ", ".join(literal(file.location) for file in self.files)
-        arguments = f"auto_detect=false, columns={{{types}}}, {self.dialect.arguments()}{self.formats}{extra}"
-        return f"read_csv([{files}], {arguments})"
+        arguments = f"auto_detect=false, columns={{{types}}}, {self.dialect.arguments()}{self.formats}{self.room}"
+        return f"read_csv([{files}], {arguments}{extra})"
 
     def _bent(self, name: str) -> str:
         kind, column = self.types[name], quote(name)
@@ -110,8 +119,8 @@ class CsvGroup:
 
     def bad_rows(self, file: StoredFile, *, most: int = _REJECTS_SHOWN) -> list[BadRow]:
         """Return the malformed lines of one file, in order. Reads it again: for reports only."""
-        one = CsvGroup((file,), self.types, self.dialect, self.formats)
-        with open_duck(threads=1) as connection:
+        one = CsvGroup((file,), self.types, self.dialect, self.formats, room=self.room)
+        with open_duck(threads=1, **(LONG_MEMORY if self.room else {})) as connection:
             every = ", ".join(f"count({quote(name)})" for name in self.types)
             read = one._read(f", store_rejects=true, rejects_limit={most}")
             connection.execute(f"SELECT {every} FROM {read}").fetchall()
@@ -140,21 +149,31 @@ class CsvGroup:
 
 
 def csv_groups(
-    connection: DuckDBPyConnection, files: Sequence[StoredFile], dialect: CsvDialect, types: Mapping[str, str] | None
+    connection: DuckDBPyConnection,
+    files: Sequence[StoredFile],
+    dialect: CsvDialect,
+    types: Mapping[str, str] | None,
+    room: str = "",
 ) -> list[CsvGroup]:
     """Return the files grouped by header, with types: the given ones (`types`), else from samples of all files."""
+    head = {"most": LONGEST} if room else {}
     by_header: dict[tuple[str, ...], list[StoredFile]] = {}
     for file in files:
-        record = first_record(file, delimiter=dialect.delimiter, quote=dialect.quote, encoding=dialect.encoding)
+        record = first_record(file, delimiter=dialect.delimiter, quote=dialect.quote, encoding=dialect.encoding, **head)
         if record:
             names = _column_names(record) if dialect.header else tuple(f"column{i}" for i in range(len(record)))
             by_header.setdefault(names, []).append(file)
     if types is not None:
         return [
-            CsvGroup(tuple(group), {n: types.get(n, "VARCHAR") for n in (names if dialect.header else types)}, dialect)
+            CsvGroup(
+                tuple(group),
+                {n: types.get(n, "VARCHAR") for n in (names if dialect.header else types)},
+                dialect,
+                room=room,
+            )
             for names, group in by_header.items()
         ]
-    sniffed = {names: _sniffed(connection, names, group, dialect) for names, group in by_header.items()}
+    sniffed = {names: _sniffed(connection, names, group, dialect, room) for names, group in by_header.items()}
     merged: dict[str, str] = {}
     for kinds, _ in sniffed.values():
         for name, kind in kinds.items():
@@ -166,6 +185,7 @@ def csv_groups(
             dialect,
             sniffed[names][1],
             _guarded({name: merged[name] for name in names}, group, dialect, sniffed[names][1]),
+            room,
         )
         for names, group in by_header.items()
     ]
@@ -189,11 +209,15 @@ def rejects(connection: DuckDBPyConnection, files: Mapping[str, StoredFile], dia
 
 
 def _sniffed(
-    connection: DuckDBPyConnection, names: tuple[str, ...], files: Sequence[StoredFile], dialect: CsvDialect
+    connection: DuckDBPyConnection,
+    names: tuple[str, ...],
+    files: Sequence[StoredFile],
+    dialect: CsvDialect,
+    room: str,
 ) -> tuple[dict[str, str], str]:
     """Return the types by name, and the arguments for dates that are not written the ISO way."""
     sample = f"sample_size={dialect.sample_size}, ignore_errors=true, strict_mode=false, hive_partitioning=false"
-    arguments = f"{dialect.arguments()}, {sample}"
+    arguments = f"{dialect.arguments()}, {sample}{room}"
     query = (
         "SELECT list_transform(Columns, lambda c: c.type), DateFormat, TimestampFormat "
         f"FROM sniff_csv({literal(files[0].location)}, {arguments})"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.connection import driver, open_duck, quote
 from ematix_core.backends.objects.csv_files import BadRow, literal
-from ematix_core.backends.objects.text_files import shortened
+from ematix_core.backends.objects.records import CSV_ROOM
+from ematix_core.backends.objects.text_files import LONG_MEMORY, shortened
 from ematix_core.errors import BadRowError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _SAMPLE = 20_480
 # One line a row: a delimiter that JSON cannot hold unescaped, and no quotes.
 _LINES = (
     "columns={'line': 'VARCHAR'}, auto_detect=false, delim=chr(31), quote='', escape='', header=false, "
-    "strict_mode=false, max_line_size=67108864"
+    f"strict_mode=false{CSV_ROOM}"
 )
 
 
@@ -45,6 +46,8 @@ class JsonlGroup:
 
     files: tuple[StoredFile, ...]
     types: Mapping[str, str]
+    room: str = ""
+    """Further arguments of read_json, for files with lines that are longer than it takes by itself."""
 
     def relation(self, extra: str, kept: Sequence[str], *, quarantine: bool) -> str:
         """Return a query over the files. `extra`: further arguments; `kept`: further columns that they bring."""
@@ -59,7 +62,7 @@ class JsonlGroup:
             f"{literal(name)}: {literal('VARCHAR' if kind in _GUARDS else kind)}" for name, kind in self.types.items()
         )
         columns = [self._converted(name) for name in self.types]
-        source = f"read_json([{listed}], format='newline_delimited', columns={{{types}}}{extra})"
+        source = f"read_json([{listed}], format='newline_delimited', columns={{{types}}}{self.room}{extra})"
         return f"SELECT {', '.join([*columns, *others])} FROM {source}"
 
     def _converted(self, name: str) -> str:
@@ -104,7 +107,7 @@ class JsonlGroup:
             f"(SELECT row_number() OVER () AS n, line FROM read_csv([{literal(file.location)}], {_LINES})) "
             f"WHERE trim(line) <> '' AND ({self._bad()}){limit}"
         )
-        with open_duck() as connection:
+        with open_duck(**(LONG_MEMORY if self.room else {})) as connection:
             rows = connection.execute(query).fetchall()
         return [BadRow(file.path, n, name, self._problem(name, valid=ok), shortened(t)) for n, ok, name, t in rows]
 
@@ -115,21 +118,21 @@ class JsonlGroup:
 
 
 def jsonl_group(
-    connection: DuckDBPyConnection, files: Sequence[StoredFile], types: Mapping[str, str] | None
+    connection: DuckDBPyConnection, files: Sequence[StoredFile], types: Mapping[str, str] | None, room: str = ""
 ) -> list[JsonlGroup]:
     """Return the files with the columns given, or with those that a sample of every file shows."""
     filled = [file for file in files if file.size]
     if not filled:
         return []
-    return [JsonlGroup(tuple(filled), types if types is not None else _sampled(connection, filled))]
+    return [JsonlGroup(tuple(filled), types if types is not None else _sampled(connection, filled, room), room)]
 
 
-def _sampled(connection: DuckDBPyConnection, files: Sequence[StoredFile]) -> dict[str, str]:
+def _sampled(connection: DuckDBPyConnection, files: Sequence[StoredFile], room: str) -> dict[str, str]:
     listed = ", ".join(literal(file.location) for file in files)
     try:
         described = connection.execute(
             f"DESCRIBE SELECT * FROM read_json([{listed}], format='newline_delimited', union_by_name=true, "
-            f"ignore_errors=true, records=true, hive_partitioning=false, sample_size={_SAMPLE})"
+            f"ignore_errors=true, records=true, hive_partitioning=false, sample_size={_SAMPLE}{room})"
         )
         return {row[0]: "BIGINT" if row[1] == "UBIGINT" else row[1] for row in described.fetchall()}
     except driver().Error:

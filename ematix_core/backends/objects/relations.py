@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ematix_core.backends.duck.connection import quote
+from ematix_core.backends.duck.connection import configure, quote
 from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_groups, literal
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.jsonl_files import JsonlGroup, jsonl_group
+from ematix_core.backends.objects.records import CSV_ROOM, JSON_ROOM, any_long
 from ematix_core.backends.objects.settings import Settings, format_of
-from ematix_core.backends.objects.text_files import decompress
+from ematix_core.backends.objects.text_files import LONG_MEMORY, decompress
 from ematix_core.errors import SourceError, UnsupportedError
 from ematix_core.model.table import columns_from
 
@@ -47,7 +48,7 @@ class Relations:
     quarantine: bool = False
     text_groups: list[CsvGroup | JsonlGroup] = field(default_factory=list)
     portable: bool = True
-    """False once a query needs this very connection (ORC) or a temporary file (bz2)."""
+    """False once a query needs this very connection (ORC, long records) or a temporary file (bz2)."""
     sampled: dict[object, Sequence[CsvGroup | JsonlGroup]] = field(default_factory=dict)
     """What text files were found to hold, by what they were: the schema and the query take one sample, not two."""
     _folder: Path | None = None
@@ -109,12 +110,21 @@ class Relations:
         key = (tuple(files), dialect, types and tuple(types.items()))
         if key not in self.sampled:
             self.sampled[key] = (
-                csv_groups(self.connection, files, dialect, types)
+                csv_groups(self.connection, files, dialect, types, self._room(form, files))
                 if dialect
-                else jsonl_group(self.connection, files, types)
+                else jsonl_group(self.connection, files, types, self._room(form, files))
             )
         self.text_groups += self.sampled[key]
         return [group.relation(extra, kept, quarantine=self.quarantine) for group in self.sampled[key]]
+
+    def _room(self, form: str, files: list[StoredFile]) -> str:
+        """Return the reader's further arguments for long records, and give the connection memory for them."""
+        if not any_long(form, files):
+            return ""
+        self.portable = False
+        if "memory_limit" not in self.settings.duckdb:
+            configure(self.connection, {**self.settings.duckdb, **LONG_MEMORY})
+        return CSV_ROOM if form == "csv" else JSON_ROOM
 
     def _parquet(self, files: list[StoredFile], extra: str, manifest: Manifest | None) -> str:
         if manifest is None:
@@ -173,9 +183,7 @@ def _as_declared(query: str, manifest: Manifest, *, file_column: bool) -> str:
     """Return the query with the table's columns in their order; converted where the files' own types may differ."""
     exact = manifest.format == "parquet" and manifest.uniform
     columns = [
-        quote(name)
-        if exact and name not in manifest.partition_by
-        else f"{_cast(quote(name), kind)} AS {quote(name)}"
+        quote(name) if exact and name not in manifest.partition_by else f"{_cast(quote(name), kind)} AS {quote(name)}"
         for name, kind in _declared_types(manifest, without=()).items()
     ]
     columns += [quote(FILE_COLUMN)] if file_column else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
 import pyarrow as pa
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 SHOWN = 200
 """Characters of a bad line that an error message shows."""
+LONGEST = 64 << 20
+"""Bytes of a CSV record or of a line of JSON that files may hold at most; see `records`."""
+LONG_MEMORY = {"memory_limit": f"{384 * (1 + max(2, os.cpu_count() or 1))}MB"}
+"""What a connection needs to read records of that size."""
 _CHUNK = 1 << 20
 _FIRST_RECORD = 1 << 20
 
@@ -32,11 +37,13 @@ def open_bytes(file: StoredFile) -> BinaryIO:
     return cast("BinaryIO", pa.CompressedInputStream(raw, cast("Any", compression)))
 
 
-def first_record(file: StoredFile, *, delimiter: str, quote: str, encoding: str) -> tuple[str, ...]:
+def first_record(
+    file: StoredFile, *, delimiter: str, quote: str, encoding: str, most: int = _FIRST_RECORD
+) -> tuple[str, ...]:
     """Return the fields of a CSV file's first record; an empty tuple for a file without one."""
     try:
         with open_bytes(file) as stream:
-            head = stream.read(_FIRST_RECORD)
+            head = stream.read(most)
     except OSError as error:
         raise SourceError(f"cannot read {file.path}: {error}") from error
     text = head.decode("utf-8-sig" if encoding in {"utf-8", "utf8"} else encoding, errors="replace")
@@ -65,6 +72,7 @@ def records(file: StoredFile, *, delimiter: str, quote: str, encoding: str) -> I
 
 
 def _parsed(text: TextIO, delimiter: str, quote: str) -> Any:  # noqa: ANN401 - csv's reader, whose class has no public name
+    csv.field_size_limit(LONGEST)  # of the whole process, there is no other; its default is 128 kB
     if quote:
         return csv.reader(text, delimiter=delimiter, quotechar=quote)
     return csv.reader(text, delimiter=delimiter, quotechar=None, quoting=csv.QUOTE_NONE)

@@ -1,0 +1,134 @@
+"""Long records: which text files hold one, what DuckDB then needs to read it, and what is refused on writing.
+
+DuckDB gives a CSV record 2 MB and a line of JSON 16 MB. More room is slower and takes memory (64 MB in CSV: one thread;
+in JSON: 128 MB a thread), so that only files with a long line are given it. What could not be read back is not written.
+"""
+
+# ruff: noqa: S608 - statements are built from quoted names and literals
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from ematix_core.backends.duck.connection import quote
+from ematix_core.backends.objects.csv_files import literal
+from ematix_core.backends.objects.files import StoredFile, told
+from ematix_core.backends.objects.text_files import LONGEST, open_bytes
+from ematix_core.errors import ConversionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ematix_core.backends.objects.settings import Settings
+    from ematix_core.model.table import Column
+
+USUAL = {"csv": 2_000_000, "jsonl": 16 << 20}
+"""Bytes that DuckDB gives a record of each format by itself."""
+# With more than one thread DuckDB fails on files of several buffers of that size ("does not support a full read").
+CSV_ROOM = f", max_line_size={LONGEST}, buffer_size={LONGEST + 1}, parallel=false"
+JSON_ROOM = f", maximum_object_size={LONGEST}"
+TOO_LONG = "ematix: a row is too long by "
+_TEXTS = frozenset({"text", "string", "json"})
+_SPARE = 100
+"""Bytes of a value that is no text, at most."""
+_LOOK = 1 << 16
+_HINT = "Choose format='parquet', or keep such values out of the rows."
+
+
+def any_long(form: str, files: Iterable[StoredFile]) -> bool:
+    """Say whether a plain text file has a line that is longer than what DuckDB takes by itself."""
+    return any(has_longer_line(file, USUAL[form]) for file in files if not _is_packed(file))
+
+
+def has_longer_line(file: StoredFile, most: int) -> bool:
+    """Say whether a line of a plain file is longer than `most` bytes.
+
+    Reads 64 kB in every `most` bytes, where the last line end is looked for: next to nothing for an ordinary file.
+    """
+    if file.size <= most:
+        return False
+    end = 0
+    with told(f"read {file.path}"), Path(file.location).open("rb") as stream:
+        while end + most < file.size:
+            found = _last_line_end(stream, end, end + most + 1)
+            if found < 0:
+                return True
+            end = found + 1
+    return False
+
+
+def _last_line_end(stream: BinaryIO, start: int, stop: int) -> int:
+    """Return the position of the last line end in [start, stop), or -1."""
+    while stop > start:
+        begin = max(start, stop - _LOOK)
+        stream.seek(begin)
+        found = stream.read(stop - begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found
+        stop = begin
+    return -1
+
+
+def guarded(query: str, columns: Sequence[Column], settings: Settings) -> str:
+    """Return the query for CSV files with these columns, made to fail at a row that could not be read back.
+
+    Only rows with more than a megabyte of text are looked at: 4M rows with three texts take 1.26 s of CPU, without
+    this 1.18 s. A record with line breaks inside cannot be told from many lines without reading all of the file, so
+    that it may not be longer than usual.
+    """
+    texts = [column.name for column in columns if column.type.kind in _TEXTS]
+    if settings.format != "csv" or not texts:
+        return query
+    usual, most = (limit - _SPARE * len(columns) for limit in (USUAL["csv"], LONGEST))
+    names = [quote(name) for name in texts]
+    size = " + ".join(f"coalesce(strlen({name}), 0)" for name in names)
+    marks = [literal(mark) for mark in sorted({settings.quote, settings.escape} - {""})]
+    exact = " + ".join(
+        [size, *(f"coalesce(strlen({n}) - strlen(replace({n}, {m}, '')), 0)" for n in names for m in marks)]
+    )
+    broken = " OR ".join(f"coalesce(regexp_matches({name}, '[\\r\\n]'), false)" for name in names)
+    packed = settings.compression not in {"", "none"}
+    limit = str(usual) if packed else f"CASE WHEN {broken} THEN {usual} ELSE {most} END"
+    sizes = ", ".join(
+        f"{{n: coalesce(strlen({n}), 0), name: {literal(text)}}}" for n, text in zip(names, texts, strict=True)
+    )
+    fails = f"error({literal(TOO_LONG)} || list_max([{sizes}]).name)"
+    good = f"CASE WHEN {size} <= {usual // 2} THEN true WHEN {exact} <= {limit} THEN true ELSE {fails} END"
+    return f"SELECT * FROM ({query}\n) WHERE {good}"
+
+
+def too_long(message: str) -> ConversionError | None:
+    """Return the error that a row which `guarded` refuses stands for; None for any other message."""
+    _, found, column = message.partition(TOO_LONG)
+    if not found:
+        return None
+    return ConversionError(
+        f"column {column!r} makes a row too long for CSV: 64 MB, or 2 MB if compressed or with line breaks inside",
+        hint=_HINT,
+    )
+
+
+def require_readable(settings: Settings, files: Iterable[StoredFile]) -> None:
+    """Raise ConversionError when a file of JSON lines, just written, has a line that cannot be read back."""
+    if settings.format != "jsonl":
+        return
+    for file in files:
+        packed = _is_packed(file)
+        if _longest_packed(file) > USUAL["jsonl"] if packed else has_longer_line(file, LONGEST):
+            raise ConversionError(
+                "a row is too long for JSON lines: 64 MB, or 16 MB in compressed files", where=file.path, hint=_HINT
+            )
+
+
+def _is_packed(file: StoredFile) -> bool:
+    return file.location.endswith((".gz", ".zst"))
+
+
+def _longest_packed(file: StoredFile) -> int:
+    longest = current = 0
+    with open_bytes(file) as stream:
+        while chunk := stream.read(1 << 20):
+            first, *others = chunk.split(b"\n")
+            longest = max(longest, current + len(first), *map(len, others))
+            current = len(others[-1]) if others else current + len(first)
+    return longest
