@@ -34,9 +34,13 @@ def opened(address: Address) -> Link:
     return link
 
 
-def begin_reading(link: Link) -> None:
-    """Begin a transaction that sees one state of the database and cannot change it; one that is open ends."""
-    link.execute(f"ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_FORMS}")
+def begin_reading(link: Link, snapshot: str = "") -> None:
+    """Begin a transaction that sees one state of the database and cannot change it; one that is open ends.
+
+    `snapshot`: the state that another transaction has exported.
+    """
+    same = f"SET TRANSACTION SNAPSHOT '{snapshot}'; " if snapshot else ""
+    link.execute(f"ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {same}{_FORMS}")
     _apply(link)
 
 

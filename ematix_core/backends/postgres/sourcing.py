@@ -13,6 +13,7 @@ from ematix_core.backends.postgres.opening import begin_reading, opened
 from ematix_core.backends.postgres.reading import TypedQuery, text_of
 from ematix_core.backends.postgres.relay import relay
 from ematix_core.backends.postgres.session import PostgresSession
+from ematix_core.backends.postgres.splitting import pieces, side_by_side
 from ematix_core.backends.protocols import LocalQuery, Query
 from ematix_core.errors import MissingSourceError, SqlError, near
 from ematix_core.failpoint import failpoint
@@ -51,14 +52,19 @@ class PostgresSource:
             link.execute("ROLLBACK")
 
     def read(self, query: Query) -> pa.RecordBatchReader:
-        """Stream the rows by COPY; the transaction ends with the last one."""
+        """Stream the rows by COPY, a large table over several connections; the transaction ends with the last row."""
         import pyarrow as pa
 
         link = self._begin()
         typed = self._typed(query)
+        parts = pieces(link, typed, text_of(query), query)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            yield from typed.batches()
+            try:
+                yield from typed.batches() if len(parts) == 1 else side_by_side(parts)
+            finally:
+                for part in parts[1:]:
+                    part.link.close()
             link.execute("ROLLBACK")
 
         failpoint("postgres.read.after")
