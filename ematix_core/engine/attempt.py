@@ -282,9 +282,7 @@ class Attempt:
             if self._cancellation.reason is not None and error is not self._cancellation.reason:
                 raise self._cancellation.reason from error
             foreign = plan.local is not None and isinstance(error, SqlError | ConversionError | SourceError)
-            known = self._source.explain(error) if foreign else error
-            if foreign and isinstance(known, SqlError) and self._rows and self._rows.query:
-                known.within(self._rows.query.sql)
+            known = _of_user(self._source.explain(error), self._rows) if foreign else error
             raise known.at(f"table {plan.table}") from error.__cause__
 
     def _load_time(self, place: _Place) -> datetime:
@@ -307,6 +305,13 @@ class Attempt:
         if self._query is None:
             return ""
         return self._query.sql or f"all rows of {self._query.table}"
+
+
+def _of_user(error: EmatixError, rows: Rows | None) -> EmatixError:
+    """Return the error with the user's query alone, where it shows that inside of ours."""
+    if isinstance(error, SqlError) and rows is not None and rows.query is not None:
+        return error.within(rows.query.sql)
+    return error
 
 
 def _ending(rows: pa.RecordBatchReader, ended: Any) -> pa.RecordBatchReader:  # noqa: ANN401 - a function without arguments

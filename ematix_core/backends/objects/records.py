@@ -7,17 +7,20 @@ in JSON: 128 MB a thread), so that only files with a long line are given it. Wha
 # ruff: noqa: S608 - statements are built from quoted names and literals
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ematix_core.backends.duck.connection import quote
+from ematix_core.backends.duck.connection import configure, quote
 from ematix_core.backends.objects.csv_files import literal
 from ematix_core.backends.objects.files import StoredFile, told
-from ematix_core.backends.objects.text_files import LONGEST, open_bytes
-from ematix_core.errors import ConversionError
+from ematix_core.backends.objects.text_files import LONG_MEMORY, LONGEST, open_bytes
+from ematix_core.errors import ConversionError, SqlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from duckdb import DuckDBPyConnection
 
     from ematix_core.backends.objects.settings import Settings
     from ematix_core.model.table import Column
@@ -97,15 +100,25 @@ def guarded(query: str, columns: Sequence[Column], settings: Settings) -> str:
     return f"SELECT * FROM ({query}\n) WHERE {good}"
 
 
-def too_long(message: str) -> ConversionError | None:
-    """Return the error that a row which `guarded` refuses stands for; None for any other message."""
-    _, found, column = message.partition(TOO_LONG)
-    if not found:
-        return None
-    return ConversionError(
-        f"column {column!r} makes a row too long for CSV: 64 MB, or 2 MB if compressed or with line breaks inside",
-        hint=_HINT,
-    )
+@contextmanager
+def refused() -> Iterator[None]:
+    """Raise ConversionError for a row that `guarded` refuses."""
+    try:
+        yield
+    except SqlError as error:
+        _, found, column = error.what.partition(TOO_LONG)
+        if not found:
+            raise
+        raise ConversionError(
+            f"column {column!r} makes a row too long for CSV: 64 MB, or 2 MB if compressed or with line breaks inside",
+            hint=_HINT,
+        ) from error
+
+
+def give_memory(connection: DuckDBPyConnection, settings: Settings) -> None:
+    """Raise the connection's memory limit for long records, unless the user has set one."""
+    if "memory_limit" not in settings.duckdb:
+        configure(connection, {**settings.duckdb, **LONG_MEMORY})
 
 
 def require_readable(settings: Settings, files: Iterable[StoredFile]) -> None:

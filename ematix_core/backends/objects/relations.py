@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ematix_core.backends.duck.connection import configure, quote
+from ematix_core.backends.duck.connection import quote
 from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_groups, literal
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.jsonl_files import JsonlGroup, jsonl_group
-from ematix_core.backends.objects.records import CSV_ROOM, JSON_ROOM, any_long
+from ematix_core.backends.objects.records import CSV_ROOM, JSON_ROOM, any_long, give_memory
 from ematix_core.backends.objects.settings import Settings, format_of
-from ematix_core.backends.objects.text_files import LONG_MEMORY, decompress
+from ematix_core.backends.objects.text_files import decompress
 from ematix_core.errors import SourceError, UnsupportedError
 from ematix_core.model.table import columns_from
 
@@ -122,8 +122,7 @@ class Relations:
         if not any_long(form, files):
             return ""
         self.portable = False
-        if "memory_limit" not in self.settings.duckdb:
-            configure(self.connection, {**self.settings.duckdb, **LONG_MEMORY})
+        give_memory(self.connection, self.settings)
         return CSV_ROOM if form == "csv" else JSON_ROOM
 
     def _parquet(self, files: list[StoredFile], extra: str, manifest: Manifest | None) -> str:
