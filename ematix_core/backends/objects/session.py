@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_schema, plain_table
-from ematix_core.backends.duck.connection import open_duck, quote, relation, translated
+from ematix_core.backends.duck.connection import make_room, open_duck, quote, relation, translated
 from ematix_core.backends.duck.session import values as bound_values
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.objects.changes import TableChanges
@@ -19,7 +19,7 @@ from ematix_core.backends.objects.files import below
 from ematix_core.backends.objects.listing import table_listing
 from ematix_core.backends.objects.manifest import STATE, History, now
 from ematix_core.backends.objects.names import table_names
-from ematix_core.backends.objects.records import give_memory, guarded, refused
+from ematix_core.backends.objects.records import give_writer_memory, guarded, refused
 from ematix_core.backends.objects.relations import Relations
 from ematix_core.backends.objects.settings import check_columns
 from ematix_core.backends.objects.staging import is_shown, is_temporary, require_temporary
@@ -78,9 +78,7 @@ class ObjectSession:
             names = ", ".join(quote(column.name) for column in columns)
             return self._fed(feed, f"INSERT INTO {_name(table)} ({names}) SELECT * FROM {_FEED}")
         every = self._written(table, columns)
-        if self.settings.format == "jsonl":
-            # A value of 50 MB takes DuckDB's JSON writer 512 MB; ordinary rows take no more than with the usual limit.
-            give_memory(self.duck, self.settings)
+        give_writer_memory(self.duck, self.settings)
         failpoint("objects.load.before")
         given = {column.name for column in columns}
         selected = [self._converted(column, quote(column.name) if column.name in given else "NULL") for column in every]
@@ -258,7 +256,10 @@ class ObjectSession:
 
     def _copied(self, table: TableName, sql: str, values: Mapping[str, Any]) -> int:
         changes = self._changes(table)
-        sql = guarded(sql, changes.columns() or (), self.settings)
+        columns = changes.columns() or ()
+        if "memory_limit" not in self.settings.duckdb:
+            make_room(self.duck, len(columns))
+        sql = guarded(sql, columns, self.settings)
         with refused(), translated(sql):
             rows, files = copy(self.duck, sql, values, Output(self.store, changes.history.data, self.settings))
         unwanted = changes.add(rows, files)
