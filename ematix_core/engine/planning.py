@@ -172,7 +172,11 @@ def _local(found: Situation, shape: Shape, columns: tuple[Column, ...]) -> Local
         return None
     if shape.transforms:
         return None  # so that the rows read are counted before they are filtered
-    sql = shape_sql(shape, DUCKDB, f"(\n{local.sql}\n)", cast=True)
+    rows = f"(\n{local.sql}\n)"
+    if found.dialect.grammar == "mysql":  # which has quotes of its own, and gets no shape but the picking of columns
+        names = ", ".join(build.text(build.col(column.name), found.dialect) for column in columns)
+        return replace(local, sql=f"SELECT {names}\nFROM {rows} AS s")
+    sql = shape_sql(shape, DUCKDB, rows, cast=True)
     return replace(local, sql=sql)
 
 

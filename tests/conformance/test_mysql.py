@@ -22,15 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_open: dict[str, str] = {}
+_open = ExitStack()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def databases() -> Iterator[None]:
-    with ExitStack() as stack:
-        for server in ("mysql", "mariadb"):
-            _open[server] = stack.enter_context(database(server))
+@pytest.fixture(autouse=True)
+def dropped() -> Iterator[None]:
+    with _open:
         yield
+
+
+def in_database(folder: Path, server: str) -> Connection:
+    """Return a connection to a database of the test's own."""
+    del folder
+    return MySQLConnection(server, url=_open.enter_context(database(server)))
 
 
 class Suites(
@@ -50,12 +54,10 @@ class Suites(
 class TestMySQL(Suites):
     @staticmethod
     def connection(folder: Path) -> Connection:
-        del folder
-        return MySQLConnection("mysql", url=_open["mysql"])
+        return in_database(folder, "mysql")
 
 
 class TestMariaDB(Suites):
     @staticmethod
     def connection(folder: Path) -> Connection:
-        del folder
-        return MySQLConnection("mariadb", url=_open["mariadb"])
+        return in_database(folder, "mariadb")

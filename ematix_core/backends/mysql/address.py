@@ -71,7 +71,7 @@ class Address:
         """Return what PyMySQL's `connect` takes."""
         arguments: dict[str, Any] = {
             "host": self.host, "port": self.port, "user": self.user, "password": self.password.encode(),
-            "database": self.database, "connect_timeout": self.connect_timeout,
+            "database": self.database or None, "connect_timeout": self.connect_timeout,
         }  # fmt: skip
         if self.unix_socket:
             arguments["unix_socket"] = self.unix_socket

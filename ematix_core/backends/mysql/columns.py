@@ -37,6 +37,8 @@ _CODES = {
     252: "text", 253: "varchar", 254: "char", 255: "geometry",
 }  # fmt: skip
 """https://dev.mysql.com/doc/dev/mysql-server/latest/field__types_8h.html"""
+_ONLY_DECLARED = frozenset({"json", "uuid", "char", "varchar"})
+"""Types of which a result says less than the table: how long a text can be, and what MariaDB keeps as text."""
 _UNSIGNED_FLAG, _BINARY_CHARSET, _ANY_DECIMALS = 32, 63, 31
 _INSIDE = re.compile(r"\(([^)]*)\)")
 
@@ -118,9 +120,8 @@ def of_field(field: Field, declared: Declared | None) -> type[ColumnType] | None
 
     `declared` is the table's column that it is taken from, if it is one.
     """
-    if declared is not None and (declared.data_type in {"json", "uuid"} or declared.comment in {UTC, UUID}):
-        kind = declared.type
-        return t.Text if kind.kind == "string" else kind
+    if declared is not None and (declared.data_type in _ONLY_DECLARED or declared.comment in {UTC, UUID}):
+        return declared.type
     name = _CODES.get(field.code)
     if name == "null":
         return None

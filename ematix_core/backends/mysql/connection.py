@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -189,7 +189,7 @@ def _value(value: Any) -> str:  # noqa: ANN401 - whatever the user sets a variab
 
 def kill(address: Address, connection: int, *, query: bool) -> None:
     """Stop what another connection is doing, or end it. What has ended by itself needs no killing."""
-    other = Database(address)
+    other = Database(replace(address, database=""))
     try:
         other.run(f"KILL {'QUERY' if query else 'CONNECTION'} {connection:d}")
     except SqlError as error:

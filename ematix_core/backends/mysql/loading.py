@@ -34,6 +34,8 @@ _STATEMENT = 1024 * 1024
 _LARGE = 1024 * 1024
 _WAITING = 4
 """Encoded pieces that wait to be sent."""
+_MADE_OF_TEXT = frozenset({"json", "uuid", "inet4", "inet6"})
+"""Types that take text for what it says, and bytes for their own inner form."""
 _ROW = re.compile(r"at row (\d+)")
 
 
@@ -231,5 +233,5 @@ def _converted(fact: Declared, variable: str, *, raw: bool) -> str | None:
     """
     if fact.data_type == "bit":
         return f"CAST({variable} AS UNSIGNED)"
-    text = fact.data_type == "json" or fact.charset not in {"", "utf8mb4"}
+    text = fact.data_type in _MADE_OF_TEXT or fact.charset not in {"", "utf8mb4"}
     return f"CONVERT({variable} USING utf8mb4)" if raw and text else None

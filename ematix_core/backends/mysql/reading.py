@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 import uuid
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -25,9 +26,10 @@ from ematix_core.backends.mysql.errors import translate
 from ematix_core.backends.mysql.literals import bound, literal
 from ematix_core.errors import ConversionError, EmatixError, MissingDriverError, SqlError
 from ematix_core.sql.parameters import single
+from ematix_core.types import to_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from ematix_core.backends.mysql.wire import Field
     from ematix_core.types import ColumnType
@@ -52,7 +54,7 @@ class Output:
     @property
     def arrow(self) -> pa.Field[Any]:
         """The Arrow field that it comes as."""
-        return pa.field(self.field.name, pa.null() if self.type is None else self.type.to_arrow())
+        return pa.field(self.field.name, pa.null()) if self.type is None else to_field(self.field.name, self.type)
 
 
 class TypedQuery:
@@ -77,14 +79,15 @@ class TypedQuery:
         """The schema of the batches."""
         return pa.schema([output.arrow for output in self.outputs])
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Generator[pa.RecordBatch]:
         """Run the query on a connection of its own and yield its rows. Raises SourceError and its like half-way."""
         url = None if self.database.requires_tls() else self.database.address.reader_url()
         sql = self._wrapped([output.bulk for output in self.outputs])
         batches = self._slowly(sql) if url is None else self._fast(sql, url)
-        for batch in batches:
-            arrays = [self._decode(array, o) for array, o in zip(batch.columns, self.outputs, strict=True)]
-            yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        with closing(batches):
+            for batch in batches:
+                arrays = [self._decode(array, o) for array, o in zip(batch.columns, self.outputs, strict=True)]
+                yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def all(self) -> pa.Table:
         """Run the query on the session's own connection and return its rows, which are few."""
@@ -101,7 +104,7 @@ class TypedQuery:
         )
         return f"SELECT {selected} FROM (\n{self.text}\n) AS q"  # noqa: S608 - around the user's own query
 
-    def _fast(self, sql: str, url: str) -> Iterator[pa.RecordBatch]:
+    def _fast(self, sql: str, url: str) -> Generator[pa.RecordBatch]:
         """Stream through connectorx; its connection holds a lock, by whose name it is found to be stopped."""
         name = f"ematix_read_{uuid.uuid4().hex}"
         address = self.database.address
@@ -127,15 +130,14 @@ class TypedQuery:
 
     def _stop(self, lock: str) -> None:
         """End the connection that holds the lock; by another one, since the session's own may be closed by now."""
-        other = Database(self.database.address)
-        try:
-            holder = other.rows(f"SELECT IS_USED_LOCK('{lock}')")[0][0]
-        finally:
-            other.close()
-        if holder is not None:
-            kill(self.database.address, int(holder), query=False)
+        with suppress(EmatixError):  # a server that cannot be reached has ended the query, too
+            other = Database(replace(self.database.address, database=""))
+            with closing(other):
+                holder = other.rows(f"SELECT IS_USED_LOCK('{lock}')")[0][0]
+            if holder is not None:
+                kill(self.database.address, int(holder), query=False)
 
-    def _slowly(self, sql: str) -> Iterator[pa.RecordBatch]:
+    def _slowly(self, sql: str) -> Generator[pa.RecordBatch]:
         """Read through PyMySQL row by row, where the connection must be encrypted."""
         with self.database.translated(sql):
             for rows in self.database.stream(sql, self._batch_rows()):

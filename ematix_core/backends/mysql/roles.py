@@ -17,6 +17,7 @@ from ematix_core.backends.protocols import LocalQuery
 from ematix_core.errors import EmatixError, MissingSourceError, UnsupportedError, near
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import TableName
+from ematix_core.sql.parameters import single
 from ematix_core.strategies.plan import STAGING
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class MySQLSource:
         other = address(target)
         if not self._address.same_server(other) or other.database != self._address.database:
             return None
-        return LocalQuery(_sql(query), parameters=query.parameters)
+        return LocalQuery(single(_sql(query), "literal"), parameters=query.parameters)
 
     def explain(self, error: EmatixError) -> EmatixError:
         """Name the tables that there are, when one is missing."""
