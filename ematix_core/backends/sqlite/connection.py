@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-BATCH_ROWS = 16_384
+BATCH_ROWS = 32_768
+"""Rows of a batch read: half of it costs a tenth more CPU time, twice as many only memory."""
 PRAGMAS: Mapping[str, Any] = {
     "busy_timeout": 2_000,  # milliseconds; the queue of one-writer systems does the long waiting, with a word about it
     # 64 MB. With 8 MB, 200,000 rows into a table of 1M with a unique index on random text take twice the CPU time.
