@@ -91,7 +91,7 @@ class DuckDBSource(DuckSource):
     kind = "duckdb"
 
     def __init__(self, connection: Connection) -> None:
-        super().__init__(self._open)
+        super().__init__(self._open, limited="memory_limit" in connection.options)
         self._path = database(connection)
         self._options = dict(connection.options)
 
@@ -208,7 +208,7 @@ class DuckDBTarget:
 
     @contextmanager
     def _opened(self, connection: DuckDBPyConnection) -> Iterator[DuckSession]:
-        session = DuckSession("duckdb", connection)
+        session = DuckSession("duckdb", connection, limited="memory_limit" in self._options)
         self._session = session
         try:
             yield session

@@ -82,7 +82,7 @@ class MemorySource(DuckSource):
     kind = "memory"
 
     def __init__(self, connection: MemoryConnection) -> None:
-        super().__init__(lambda: cursor(connection))
+        super().__init__(lambda: cursor(connection), limited="memory_limit" in connection.options)
         self._state = connection.state
 
     def local_query(self, query: Query, target: Connection) -> LocalQuery | None:
@@ -115,7 +115,7 @@ class MemoryTarget:
     def inspect(self) -> Iterator[DuckSession]:
         """Look at the tables, on a cursor of its own."""
         own = cursor(self._connection)
-        session = DuckSession("memory", own)
+        session = DuckSession("memory", own, limited="memory_limit" in self._connection.options)
         self._session = session
         try:
             yield session

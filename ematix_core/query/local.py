@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ematix_core.backends.duck.connection import BATCH_ROWS, open_duck, translated
+from ematix_core.backends.duck.connection import BATCH_ROWS, make_room, open_duck, translated
 from ematix_core.backends.duckdb import DIALECT
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def run_sql(sql: str, rows: pa.RecordBatchReader, name: str) -> pa.RecordBatchRe
     connection = open_duck()
     connection.register(name, pa.RecordBatchReader.from_batches(rows.schema, guarded()))
     with translated(sql):
-        reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+        found = connection.sql(sql)
+        make_room(connection, len(found.columns))
+        reader = found.to_arrow_reader(BATCH_ROWS)
 
     def results() -> Iterator[pa.RecordBatch]:
         try:

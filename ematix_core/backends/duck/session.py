@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema, plain_table
-from ematix_core.backends.duck.connection import BATCH_ROWS, driver, quote, relation, translated
+from ematix_core.backends.duck.connection import BATCH_ROWS, driver, make_room, quote, relation, translated
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.ledger import SqlLedger
 from ematix_core.errors import CancelledError, MissingSourceError, SqlError, UnsupportedError, near
@@ -65,8 +65,9 @@ class DuckSource:
 
     kind = ""
 
-    def __init__(self, connect: Callable[[], DuckDBPyConnection]) -> None:
+    def __init__(self, connect: Callable[[], DuckDBPyConnection], *, limited: bool = False) -> None:
         self._connect = connect
+        self._limited = limited  # by the user: then it stays
         self._connection: DuckDBPyConnection | None = None
 
     @property
@@ -90,6 +91,8 @@ class DuckSource:
 
         sql, _ = statement(query)
         with self._relation(query) as found, translated(sql, query.sql):
+            if not self._limited:
+                make_room(self.connection, len(found.columns))
             reader = found.to_arrow_reader(BATCH_ROWS)
         schema = plain_schema(reader.schema)
         columns_from(schema)
@@ -160,9 +163,10 @@ def statement(query: Query) -> tuple[str, Mapping[str, Any]]:
 class DuckSession:
     """One transaction, or with `begun=False` a look at the database, on a connection of its own."""
 
-    def __init__(self, kind: str, connection: DuckDBPyConnection) -> None:
+    def __init__(self, kind: str, connection: DuckDBPyConnection, *, limited: bool = False) -> None:
         self.kind = kind
         self.connection = connection
+        self._limited = limited  # its memory, by the user: then it stays
         self.stopped = False
         self._feed: Feed | None = None
         self._ledger = SqlLedger(self)
@@ -208,6 +212,7 @@ class DuckSession:
         view = "_ematix_batches"
         insert = f"INSERT INTO {quote(table.schema, table.name)} ({names}) SELECT * FROM {view}"  # noqa: S608 - quoted names
         self.require_running()
+        self._make_room(len(columns))
         self.connection.register(view, feed.reader())
         try:
             with translated(insert):
@@ -227,6 +232,7 @@ class DuckSession:
         """INSERT..SELECT inside the database."""
         names = ", ".join(quote(name) for name in columns)
         failpoint(f"{self.kind}.insert.before")
+        self._make_room(len(columns))
         count = self._execute(f"INSERT INTO {quote(table.schema, table.name)} ({names}) {query}", parameters)
         failpoint(f"{self.kind}.insert.after")
         return count
@@ -273,6 +279,10 @@ class DuckSession:
         if self._feed is not None:
             self._feed.stopped = True
         self.connection.interrupt()
+
+    def _make_room(self, columns: int) -> None:
+        if not self._limited:
+            make_room(self.connection, columns)
 
     def _execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
         sql, bound = bind(statement, parameters, "named_dollar")

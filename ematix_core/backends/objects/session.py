@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_schema, plain_table
-from ematix_core.backends.duck.connection import open_duck, quote, relation, translated
+from ematix_core.backends.duck.connection import make_room, open_duck, quote, relation, translated
 from ematix_core.backends.duck.session import values as bound_values
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.objects.changes import TableChanges
@@ -256,7 +256,10 @@ class ObjectSession:
 
     def _copied(self, table: TableName, sql: str, values: Mapping[str, Any]) -> int:
         changes = self._changes(table)
-        sql = guarded(sql, changes.columns() or (), self.settings)
+        columns = changes.columns() or ()
+        if "memory_limit" not in self.settings.duckdb:
+            make_room(self.duck, len(columns))
+        sql = guarded(sql, columns, self.settings)
         with refused(), translated(sql):
             rows, files = copy(self.duck, sql, values, Output(self.store, changes.history.data, self.settings))
         unwanted = changes.add(rows, files)

@@ -14,6 +14,7 @@ from ematix_core.backends.duck.connection import (
     BATCH_ROWS,
     as_written,
     driver,
+    make_room,
     open_duck,
     quote,
     relation,
@@ -78,7 +79,10 @@ class ObjectSource:
         """Start the query."""
         sql, parameters = self._prepare(query)
         with self._told(sql, query.sql):
-            reader = relation(self._opened(), sql, parameters).to_arrow_reader(BATCH_ROWS)
+            found = relation(self._opened(), sql, parameters)
+            if "memory_limit" not in self.settings.duckdb:
+                make_room(self._opened(), len(found.columns))
+            reader = found.to_arrow_reader(BATCH_ROWS)
         schema = plain_schema(reader.schema)
         return pa.RecordBatchReader.from_batches(schema, self._batches(reader, schema, query.sql or sql))
 
