@@ -124,27 +124,28 @@ class _Runner:
         return self._succeeded(results)
 
     def _attempts(self) -> list[TargetResult]:
-        """Return the results of the first attempt that succeeds. Raises the error of the last one."""
         policy = self._job.retry
-        number = 0
-        while True:
-            number += 1
-            try:
-                return self._once()
-            except EmatixError as error:
-                if number > policy.retries or not is_transient(error) or self._cancellation.reason is not None:
-                    raise
-                wait = policy.wait(number)
-                wait += wait * policy.jitter * random.random()  # noqa: S311 - spreads retries, protects nothing
-                self._failed(error, wait)
-            time.sleep(wait)
+        if not policy.retries:
+            return self._once()
+        from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
-    def _failed(self, error: EmatixError, wait: float) -> None:
-        """Note a failed attempt; the next one starts in `wait` seconds."""
-        self._store.attempt_failed(self._run.run_id, str(error.masked(self._env.redactor.mask)))
-        self._attempt += 1
-        self._env.progress.failed(self._job.name, error, retry_in=wait)
-        self._journal.warning("attempt %s failed: %s", self._attempt - 1, error)
+        def pause(state: RetryCallState) -> float:
+            wait = policy.wait(state.attempt_number)
+            return wait + wait * policy.jitter * random.random()  # noqa: S311 - spreads retries, protects nothing
+
+        def failed(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            assert isinstance(error, EmatixError)  # noqa: S101 - only transient ones are retried, and they are ours
+            self._store.attempt_failed(self._run.run_id, str(error.masked(self._env.redactor.mask)))
+            self._attempt += 1
+            self._env.progress.failed(self._job.name, error, retry_in=state.upcoming_sleep)
+            self._journal.warning("attempt %s failed: %s", self._attempt - 1, error)
+
+        retrying = Retrying(
+            stop=stop_after_attempt(policy.retries + 1), wait=pause, before_sleep=failed, reraise=True,
+            retry=retry_if_exception(lambda e: is_transient(e) and self._cancellation.reason is None),
+        )  # fmt: skip
+        return retrying(self._once)
 
     def _once(self) -> list[TargetResult]:
         job, env = self._job, self._env
