@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 JOB = "orders"
 STEPS = 2
-KINDS = ("sqlite", "duckdb", "objects")
+KINDS = ("sqlite", "duckdb", "objects", "postgres", "mysql")
 SERVERS = {"postgres": PostgresConnection, "mysql": MySQLConnection}
 """Kinds whose tables are not in the folder: a file there, `<kind>.url`, says where the run's own database is."""
 MODES: dict[str, tuple[Mode, dict[str, Any]]] = {

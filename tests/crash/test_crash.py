@@ -44,6 +44,9 @@ SAMPLE = (
     ("bad_rows", "duckdb", Kill(1, "duckdb.commit.before", 1)),
     ("same_append", "sqlite", Kill(1, "sqlite.commit.after", 1)),
     ("same_merge", "duckdb", Kill(1, "duckdb.commit.before", 1)),
+    ("append_watermark", "postgres", Kill(1, "postgres.commit.after", 1)),
+    ("merge_deletes", "postgres", Kill(1, "postgres.commit.before", 1)),
+    ("scd2_event_time", "mysql", Kill(1, "mysql.commit.after", 1)),
 )
 Harness = Callable[[str, str], Crashes]
 _UNLIKE = ("load_id",)
