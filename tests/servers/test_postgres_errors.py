@@ -28,6 +28,7 @@ from ematix_core.errors import (
 )
 from ematix_core.model.connection import PostgresConnection
 from ematix_core.model.job import job
+from ematix_core.model.table import TableName
 from ematix_core.store import open_store
 from tests.servers.own import primary_and_standby
 from tests.servers.reach import account, at_host, ca, database, execute, in_database, other_ca
@@ -137,10 +138,14 @@ def test_broken_reference_names_both_tables(url: str) -> None:
 
 
 def test_columns_that_the_server_computes_are_left_alone(url: str) -> None:
-    load(url, "computed", pa.table({"id": [10], "a": pa.array([4], pa.int32())}))
-    assert execute(url, "SELECT id, a, twice FROM computed") == [(10, 4, 8)]
+    a = pa.array([4], pa.int32())
+    load(url, "computed", pa.table({"a": a}))
+    assert execute(url, "SELECT id, a, twice FROM computed") == [(1, 4, 8)]
     with pytest.raises(DriftError, match="twice"):
-        load(url, "computed", pa.table({"id": [1], "a": pa.array([4], pa.int32()), "twice": pa.array([8], pa.int32())}))
+        load(url, "computed", pa.table({"a": a, "twice": a}))
+    target = registry.target(PostgresConnection("shop", url=url))
+    with pytest.raises(SqlError, match="GENERATED ALWAYS"), target.session() as session:
+        session.insert(TableName("", "computed"), ("id", "a"), "SELECT 1, 2", {})
 
 
 def test_names_that_postgres_would_cut_are_refused_when_planned(url: str) -> None:

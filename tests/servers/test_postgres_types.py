@@ -182,6 +182,13 @@ def test_infinity_passes_from_server_to_server(moved: Moved, sql: str) -> None:
     assert execute(moved.other, f"SELECT at::text FROM infinite_{sql}") == [("infinity",)]
 
 
+def test_number_read_as_text_is_refused_as_a_watermark(moved: Moved) -> None:
+    """Text is not in the order of numbers: rows above the mark would be left out."""
+    query = Query(sql="SELECT 9::numeric AS n WHERE 9::numeric >= :watermark", parameters={"watermark": "10"})
+    with pytest.raises(UnsupportedError, match="numeric"):
+        read(moved.source, query)
+
+
 def test_text_with_nul_is_refused(moved: Moved) -> None:
     with pytest.raises(EmatixError, match="NUL"):
         load(PostgresConnection("target", url=moved.other), "nul", pa.table({"value": ["a\0b"]}))

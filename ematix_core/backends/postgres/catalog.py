@@ -48,10 +48,8 @@ class Stored:
     native: Native
     type: str
     """The type as SQL writes it, such as `character varying(20)`."""
-    generated: bool = False
-    """Whether the server computes it."""
-    always: bool = False
-    """Whether it is GENERATED ALWAYS AS IDENTITY."""
+    computed: bool = False
+    """Whether the server alone gives it its values: GENERATED ALWAYS, from other columns or AS IDENTITY."""
 
 
 class Catalog:
@@ -110,8 +108,7 @@ def _stored(row: Mapping[str, object], types: Mapping[int, Native]) -> Stored:
     found = native(int(str(row["oid"])), int(str(row["typmod"])), types)
     return Stored(
         column=Column(str(row["name"]), found.column_type, nullable=not row["required"]), native=found,
-        type=str(row["type"]), generated=row["generated"] == b"s" or row["generated"] == b"v",
-        always=row["identity"] == b"a",
+        type=str(row["type"]), computed=row["generated"] in {b"s", b"v"} or row["identity"] == b"a",
     )  # fmt: skip
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _CLOSE_SECONDS = 5.0
+_UNNAMED = ""
+"""Name of the statement that the next one replaces: a pooler would hand others on to the next client."""
 
 
 def driver() -> ModuleType:
@@ -82,7 +84,7 @@ class Link:
         return _changed(status)
 
     async def _change(self, bound: Bound) -> str:
-        statement = await self._connection.prepare(bound.sent)
+        statement = await self._connection.prepare(bound.sent, name=_UNNAMED)
         await statement.fetch(*bound.values(statement.get_parameters()))
         status: str = statement.get_statusmsg()
         return status
@@ -107,7 +109,7 @@ class Link:
             transport.set_protocol(protocol)
 
     async def _described(self, sql: str, tap: Tap) -> Shape:
-        statement = await self._connection.prepare(sql)
+        statement = await self._connection.prepare(sql, name=_UNNAMED)
         return Shape(tuple(kind.name for kind in statement.get_parameters()), tap.fields())
 
     def copy_out(

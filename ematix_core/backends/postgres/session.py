@@ -53,7 +53,7 @@ class PostgresSession:
         if self._main is None and not table.name.startswith("_ematix_"):
             self._main = table
         stored = self._catalog.stored(table)
-        return None if stored is None else tuple(each.column for each in stored if not each.generated)
+        return None if stored is None else tuple(each.column for each in stored if not each.computed)
 
     def unique_keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
         """Return the primary key and the unique indexes over whole tables and plain columns."""
@@ -176,7 +176,7 @@ class PostgresSession:
         stored = {each.column.name: each for each in self._stored(table)}
         for column in columns:
             found = stored.get(column)
-            if found is None or found.generated:
+            if found is None or found.computed:
                 why = "does not exist" if found is None else "is GENERATED ALWAYS"
                 raise SqlError(
                     f"column {column!r} of {table} {why}", statement=f"INSERT INTO {table} ({', '.join(columns)})",
