@@ -14,7 +14,7 @@ from ematix_core.query.local import DIALECT as DUCKDB
 from ematix_core.query.local import schema_of
 from ematix_core.sql import build
 from ematix_core.sql.ddl import DdlPlan, plan_ddl
-from ematix_core.sql.shape import SOURCE, Shape, shape_sql
+from ematix_core.sql.shape import SOURCE, Shape, shape_sql, staged_hash
 from ematix_core.sql.widening import widens
 from ematix_core.strategies.plan import Change, Fill, Insert, Plan
 from ematix_core.strategies.planner import plan_load
@@ -75,10 +75,12 @@ def plan_target(found: Situation) -> TargetPlan:
     existing = found.session.columns(table)
     ddl = plan_ddl(resolved.wanted, existing, dialect, target.on_drift)
     columns = _loaded(resolved, ddl)
-    shape = _shape(found, resolved, columns)
+    wanted = shape = _shape(found, resolved, columns)
+    if hashed := _hashed_by_target(found, shape, columns):
+        shape = replace(shape, hash_of=(), hash_name="")
     local = _local(found, shape, columns)
     change = Change(
-        target=table, columns=_with_hash(columns, shape), mode=target.mode, keys=resolved.keys,
+        target=table, columns=_with_hash(columns, wanted), hashed=hashed, mode=target.mode, keys=resolved.keys,
         compare=tuple(c for c in resolved.compare if c in {x.name for x in columns}), new=existing is None,
         staged=_staged(found, table, local, existing), unique_keys=_unique(found, table, resolved, existing),
         since=_since(found), sets_aside=any(check.severity == "quarantine" for check in target.checks),
@@ -86,7 +88,7 @@ def plan_target(found: Situation) -> TargetPlan:
     notes = (*_notes(found, table, local, shape), *resolved.notes)
     plan = plan_load(change, ddl, dialect, notes)
     return TargetPlan(
-        target=target, table=table, dialect=dialect, plan=plan, columns=change.columns, local=local,
+        target=target, table=table, dialect=dialect, plan=plan, columns=change.arriving, local=local,
         shape=shape_sql(shape, DUCKDB) if shape.needs_sql else "", existing=existing,
         aside=change.keys if change.sets_aside and deletes(change) else (),
         warnings=(*resolved.warnings, *plan.warnings),
@@ -184,10 +186,24 @@ def _shaped_inside(dialect: Dialect, shape: Shape, columns: tuple[Column, ...], 
     """Say whether the target's system makes of the rows what DuckDB would make of them on their way."""
     if dialect.grammar == DUCKDB.grammar:
         return not watermark
+    return shape.only_hashed and _same_hash(dialect, shape, columns)
+
+
+def _same_hash(dialect: Dialect, shape: Shape, columns: tuple[Column, ...]) -> bool:
+    """Say whether the system gives the row hash that DuckDB gives."""
     hashed = [column.type for column in columns if column.name in shape.hash_of]
     # DuckDB alone writes a decimal without digits before the point as `.99`.
     fractions = any(kind.kind == "numeric" and len(set(kind.parameters.values())) == 1 for kind in hashed)
-    return shape.only_hashed and not fractions and {kind.kind for kind in hashed} <= dialect.same_text
+    return not fractions and {kind.kind for kind in hashed} <= dialect.same_text
+
+
+def _hashed_by_target(found: Situation, shape: Shape, columns: tuple[Column, ...]) -> str:
+    """Return the row hash as SQL when the target can make it itself, of the versions that it opens and no other rows.
+
+    Making it on the way, of every row, took half of the time in which 1M rows are staged in PostgreSQL.
+    """
+    inside = found.dialect.same_text and isinstance(found.target.mode, Scd2) and not found.target.mode.event_time
+    return staged_hash(shape) if inside and shape.hash_name and _same_hash(found.dialect, shape, columns) else ""
 
 
 def _staged(found: Situation, table: TableName, local: LocalQuery | None, existing: object) -> bool:

@@ -51,7 +51,12 @@ def cols(columns: Iterable[str], of: str = "") -> list[exp.Expr]:
 
 def bound(parameter: str) -> exp.Expr:
     """Return the placeholder `:parameter`, which the session binds."""
-    return exp.Var(this=f":{parameter}")
+    return verbatim(f":{parameter}")
+
+
+def verbatim(sql: str) -> exp.Expr:
+    """Return SQL text as an expression that is rendered as it is."""
+    return exp.Var(this=sql)
 
 
 def both(conditions: Sequence[exp.Expr]) -> exp.Expr:

@@ -9,6 +9,8 @@ from ematix_core.model.normalize import chain
 from ematix_core.model.transform import DeduplicateBy, FilterWhere, Limit, Sample, Transform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ematix_core.model.table import Column
     from ematix_core.sql.dialect import Dialect
 
@@ -58,8 +60,13 @@ def shape_sql(shape: Shape, dialect: Dialect, rows: str = f'"{SOURCE}"', *, cast
     stored = {column.name: _cast(column, shape, dialect) for column in shape.columns}
     names = [f"{stored[c.name]} AS {_quote(c.name)}" if cast else _quote(c.name) for c in shape.columns]
     if shape.hash_name:
-        names.append(f"{_hash([stored[name] for name in shape.hash_of])} AS {_quote(shape.hash_name)}")
+        names.append(f"{hash_sql([stored[name] for name in shape.hash_of])} AS {_quote(shape.hash_name)}")
     return f"SELECT {', '.join(names)}\nFROM (\n{query}\n) AS shaped"
+
+
+def staged_hash(shape: Shape) -> str:
+    """Return the row hash as SQL over a staged row `s`."""
+    return hash_sql([f'"s".{_quote(name)}' for name in shape.hash_of])
 
 
 def _quote(name: str) -> str:
@@ -78,7 +85,7 @@ def _cast(column: Column, shape: Shape, dialect: Dialect) -> str:
     return f"CAST({name} AS {dialect.sql_type(column.type, column=column.name)})"
 
 
-def _hash(values: list[str]) -> str:
+def hash_sql(values: Sequence[str]) -> str:
     """Return the MD5 of the values as text, NULL told apart from every text by a control character."""
     parts = [f"coalesce(CAST({value} AS VARCHAR), chr(30))" for value in values]
     return f"md5({' || chr(31) || '.join(parts) or repr('')})"

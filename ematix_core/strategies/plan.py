@@ -105,7 +105,8 @@ class Change:
     load, so it is empty. `staged`: rows must pass through staging (data checks, a query that reads the target).
     `unique_keys`: the system keeps the target's keys unique by itself. `since`: the watermark column, when an earlier
     load left a mark, so that rows at the mark may be in the target already. `sets_aside`: checks may take rows out of
-    staging; their keys still count as present.
+    staging; their keys still count as present. `hashed`: the row hash as SQL over a staged row `s`, where the system
+    makes it itself of the versions that it opens; it then does not arrive with the rows.
     """
 
     target: TableName
@@ -118,6 +119,12 @@ class Change:
     unique_keys: bool = False
     since: str = ""
     sets_aside: bool = False
+    hashed: str = ""
+
+    @property
+    def arriving(self) -> tuple[Column, ...]:
+        """The columns that the rows arrive with."""
+        return self.columns[:-1] if self.hashed else self.columns
 
     @property
     def names(self) -> tuple[str, ...]:

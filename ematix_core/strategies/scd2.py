@@ -135,7 +135,8 @@ def _expire(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> li
 def _opened(change: Change, mode: Scd2, since: exp.Expr) -> list[exp.Expr]:
     """Return the select list of a version that begins at `since` and is current, in the order of `_columns`."""
     data = build.cols(change.names[:-1], "s")
-    tail = [since, exp.null(), exp.true(), build.col(change.names[-1], "s")]
+    row_hash = build.verbatim(change.hashed) if change.hashed else build.col(change.names[-1], "s")
+    tail = [since, exp.null(), exp.true(), row_hash]
     return [*data, *tail, *([build.bound(LOAD_TIME)] if mode.ttl else [])]
 
 

@@ -27,7 +27,7 @@ _SAMPLES = 5
 def fill(change: Change) -> Fill:
     """Return the step that brings the rows into staging."""
     return Fill(
-        name="stage rows", why="applied to the target as one change", table=STAGED, columns=change.columns,
+        name="stage rows", why="applied to the target as one change", table=STAGED, columns=change.arriving,
         create=True, keys=change.keys, counts=Count.STAGED,
     )  # fmt: skip
 
@@ -71,9 +71,10 @@ def keyed_rows(change: Change, dialect: Dialect, order_by: str | None) -> tuple[
     if order_by is None:
         return STAGED, [*steps, unique(keys, STAGED, dialect, "no order_by= says which of them wins")]
     position = build.ranked("rank", build.cols(keys), [build.descending(build.col(order_by))])
-    inner = exp.select(*build.cols(change.names), exp.alias_(position, "_rank", quoted=True)).from_(build.table(STAGED))
+    names = [column.name for column in change.arriving]
+    inner = exp.select(*build.cols(names), exp.alias_(position, "_rank", quoted=True)).from_(build.table(STAGED))
     latest = (
-        exp.select(*build.cols(change.names, "s"))
+        exp.select(*build.cols(names, "s"))
         .distinct()
         .from_(build.derived(inner, "s"))
         .where(exp.EQ(this=build.col("_rank", "s"), expression=exp.Literal.number(1)))
