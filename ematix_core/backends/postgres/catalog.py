@@ -34,7 +34,8 @@ WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER
 _KEYS = """
 SELECT array_agg(a.attname ORDER BY k.place)::text[] AS columns
 FROM pg_catalog.pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place), pg_catalog.pg_attribute a
-WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indexprs IS NULL
+  AND (i.indpred IS NULL OR pg_catalog.pg_get_expr(i.indpred, i.indrelid) = pg_catalog.quote_ident($2))
   AND k.place <= i.indnkeyatts AND a.attrelid = i.indrelid AND a.attnum = k.number
 GROUP BY i.indexrelid, i.indisprimary ORDER BY i.indisprimary DESC, i.indexrelid
 """
@@ -88,9 +89,9 @@ class Catalog:
         types = self.types(row["oid"] for row in rows)
         return tuple(_stored(row, types) for row in rows)
 
-    def keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
-        """Return the primary key and the unique indexes over whole tables and plain columns."""
-        rows = self._link.rows(_KEYS, qualified(table))
+    def keys(self, table: TableName, where: str = "") -> tuple[tuple[str, ...], ...]:
+        """Return the primary key and the unique indexes over plain columns, of all rows or of those `where`."""
+        rows = self._link.rows(_KEYS, qualified(table), where)
         return tuple(dict.fromkeys(tuple(row["columns"]) for row in rows))
 
     def tables(self) -> list[str]:

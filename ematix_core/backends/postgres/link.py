@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ematix_core.backends.postgres.channel import Channel, ChannelClosedError
 from ematix_core.backends.postgres.failures import translate
@@ -103,13 +103,9 @@ class Link:
         tap = Tap(protocol)
         transport.set_protocol(tap)
         try:
-            # Not prepare(): that would also look up, at some cost, how to decode types which are never decoded here.
-            return await self._described(sql, tap)
+            statement = await self._connection.prepare(sql, name=_UNNAMED)
         finally:
             transport.set_protocol(protocol)
-
-    async def _described(self, sql: str, tap: Tap) -> Shape:
-        statement = await self._connection.prepare(sql, name=_UNNAMED)
         return Shape(tuple(kind.name for kind in statement.get_parameters()), tap.fields())
 
     def copy_out(
@@ -217,12 +213,6 @@ class Link:
         self._thread.join()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def require_running(self) -> None:
         """Raise CancelledError after `cancel`."""

@@ -55,9 +55,9 @@ class PostgresSession:
         stored = self._catalog.stored(table)
         return None if stored is None else tuple(each.column for each in stored if not each.computed)
 
-    def unique_keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
-        """Return the primary key and the unique indexes over whole tables and plain columns."""
-        return self._catalog.keys(table)
+    def unique_keys(self, table: TableName, *, where: str = "") -> tuple[tuple[str, ...], ...]:
+        """Return the primary key and the unique indexes over plain columns, of all rows or of those `where`."""
+        return self._catalog.keys(table, where)
 
     def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
         """COPY BINARY, encoded in this thread while the link's thread sends; CSV where a type needs it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.postgres.address import address
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ematix_core.model.table import Column
 
 # What a load needs on the server; the connection's options override it.
-_LOADING = "SET LOCAL lock_timeout = '60s'; SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '256MB'"
+_LOADING = "SET LOCAL lock_timeout = '60s'; SET LOCAL work_mem = '128MB'; SET LOCAL maintenance_work_mem = '256MB'"
 
 
 class PostgresTarget:
@@ -35,7 +35,7 @@ class PostgresTarget:
     @contextmanager
     def session(self) -> Iterator[PostgresSession]:
         """One READ COMMITTED transaction, on a connection of its own."""
-        with opened(self._address) as link:
+        with closing(opened(self._address)) as link:
             begin_writing(link, _LOADING)
             session = self._session = PostgresSession(link, writing=True)
             try:
@@ -47,7 +47,7 @@ class PostgresTarget:
     @contextmanager
     def inspect(self) -> Iterator[PostgresSession]:
         """Look at the database in a transaction that cannot write."""
-        with opened(self._address) as link:
+        with closing(opened(self._address)) as link:
             begin_reading(link)
             yield PostgresSession(link)
 
