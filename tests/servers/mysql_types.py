@@ -45,7 +45,7 @@ NUMBERS = (
     _of("tinyint_1", "TINYINT(1)", t.Boolean, "1", "0"),
     _of("tinyint", "TINYINT", t.TinyInt, "-128", "127"),
     _of("tinyint_unsigned", "TINYINT UNSIGNED", t.UTinyInt, "0", "255"),
-    _of("tinyint_zerofill", "TINYINT(3) ZEROFILL", t.UTinyInt, "7", "255"),
+    NativeType("tinyint_zerofill", "TINYINT(3) ZEROFILL", ("7", "255"), t.UTinyInt, "{} + 0"),
     _of("smallint", "SMALLINT", t.SmallInt, "-32768", "32767"),
     _of("smallint_unsigned", "SMALLINT UNSIGNED", t.USmallInt, "0", "65535"),
     _of("mediumint", "MEDIUMINT", t.Integer, "-8388608", "8388607"),

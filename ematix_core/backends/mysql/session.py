@@ -60,8 +60,9 @@ class MySQLSession:
             self._require_transactional(table)
         return tuple(Column(fact.name, fact.type, fact.nullable) for fact in facts if not fact.generated)
 
-    def unique_keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
-        """Return the primary key and the unique indexes over whole columns."""
+    def unique_keys(self, table: TableName, *, where: str = "") -> tuple[tuple[str, ...], ...]:
+        """Return the primary key and the unique indexes over whole columns; none is for some rows only."""
+        del where
         rows = self.main.rows(
             "SELECT INDEX_NAME, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS WHERE NON_UNIQUE = 0 AND "  # noqa: S608 - hexadecimal literals
             f"TABLE_SCHEMA = {self._schema(table)} AND TABLE_NAME = {literal(table.name, '')} "
