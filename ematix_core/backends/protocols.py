@@ -154,8 +154,11 @@ class Session(Protocol):
         """Return the table's columns with their types, in order; None when there is no such table."""
         ...
 
-    def unique_keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
-        """Return the column sets that the system itself keeps unique (primary key, unique indexes)."""
+    def unique_keys(self, table: TableName, *, where: str = "") -> tuple[tuple[str, ...], ...]:
+        """Return the column sets that the system itself keeps unique (primary key, unique indexes).
+
+        With `where`, those too that it keeps unique among the rows in which that boolean column is true.
+        """
         ...
 
     def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:

@@ -73,6 +73,8 @@ def plan_target(found: Situation) -> TargetPlan:
     _check_watermark(found, resolved)
     _check_bad_rows(found)
     existing = found.session.columns(table)
+    if existing is not None and resolved.wanted.merge_key and (check := getattr(found.session, "check_keys", None)):
+        check(table, resolved.keys)
     ddl = plan_ddl(resolved.wanted, existing, dialect, target.on_drift)
     columns = _loaded(resolved, ddl)
     wanted = shape = _shape(found, resolved, columns)
@@ -219,7 +221,8 @@ def _staged(found: Situation, table: TableName, local: LocalQuery | None, existi
 def _unique(found: Situation, table: TableName, resolved: Resolved, existing: object) -> bool:
     if existing is None or not resolved.keys:
         return existing is None
-    return any(set(group) <= set(resolved.keys) for group in found.session.unique_keys(table))
+    where = found.target.mode.is_current if isinstance(found.target.mode, Scd2) else ""
+    return any(set(group) <= set(resolved.keys) for group in found.session.unique_keys(table, where=where))
 
 
 def _since(found: Situation) -> str:

@@ -48,6 +48,8 @@ class DdlPlan:
 
     statements: list[tuple[str, str, str]] = field(default_factory=list)
     """Triples of step name, SQL, reason."""
+    later: list[tuple[str, str, str]] = field(default_factory=list)
+    """Those for after the load: indexes of a new table, which are made faster once the rows are in."""
     columns: tuple[Column, ...] = ()
     """The columns that the load will write, in the rows' order, with the types that the table will have."""
     notes: list[str] = field(default_factory=list)
@@ -83,7 +85,8 @@ def _create(wanted: Wanted, dialect: Dialect) -> DdlPlan:
         schema = exp.Create(this=exp.Table(this=build.name(wanted.table.schema)), kind="SCHEMA", exists=True)
         plan.statements.append(("create schema", build.text(schema, dialect), "the table's schema may be missing"))
     plan.statements.append(("create table", create_table(wanted, dialect), f"{wanted.table} does not exist"))
-    plan.statements += _indexes(wanted, dialect)
+    indexes = plan.later if dialect.transactional_ddl else plan.statements
+    indexes += _indexes(wanted, dialect)
     if not dialect.declares_keys and (wanted.primary_key or wanted.unique):
         plan.notes.append(f"{dialect.name}: keys are kept unique by the load mode, not by an index that slows loading")
     return plan

@@ -37,4 +37,5 @@ def plan_load(change: Change, ddl: DdlPlan, dialect: Dialect, notes: tuple[str, 
         )
     steps: list[Step] = [Execute(name=name, sql=sql, why=why) for name, sql, why in ddl.statements]
     steps += _STRATEGIES[mode](change, dialect)
+    steps += [Execute(name=name, sql=sql, why=why) for name, sql, why in ddl.later]
     return Plan(str(change.target), mode, tuple(steps), (*notes, *ddl.notes), tuple(ddl.warnings))

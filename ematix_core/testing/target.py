@@ -11,6 +11,7 @@ import pytest
 
 from ematix_core.backends.protocols import LoadRecord, SourceFile
 from ematix_core.errors import EmatixError, MissingSourceError, SqlError
+from ematix_core.model.mode import scd2
 from ematix_core.model.table import Column, TableName
 from ematix_core.sql.ddl import Wanted, create_staging, create_table
 from ematix_core.testing.reach import Conformance, Reached
@@ -179,6 +180,19 @@ class TargetConformance(Conformance):
             create(session, system, name, keys=("id",))
         with target.inspect() as session:
             assert ("id",) in session.unique_keys(name)
+        target.close()
+
+    def test_current_rows_of_a_history_have_unique_keys_where_the_system_sees_to_it(
+        self, system: Reached, table: str
+    ) -> None:
+        if "scd2" not in system.dialect.modes:
+            return
+        system.load(table, pa.table({"id": [1], "name": ["a"]}), mode=scd2(keys="id"))
+        target = system.target()
+        with target.inspect() as session:
+            assert session.unique_keys(TableName("", table)) == ()
+            found = session.unique_keys(TableName("", table), where="is_current")
+            assert found == ((("id",),) if system.dialect.partial_indexes else ())
         target.close()
 
 

@@ -186,19 +186,20 @@ class DuckSession:
             schema = relation(self.connection, select, {}).to_arrow_table().schema
         return tuple(Column(c.name, c.type, nullable[c.name]) for c in columns_from(schema))
 
-    def unique_keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
-        """Return primary keys, UNIQUE constraints and unique indexes over plain columns."""
-        where = (
+    def unique_keys(self, table: TableName, *, where: str = "") -> tuple[tuple[str, ...], ...]:
+        """Return primary keys, UNIQUE constraints and unique indexes over plain columns; none is for some rows only."""
+        del where
+        of_table = (
             "database_name IN (current_database(), 'temp') AND lower(schema_name) = lower($schema)"
             " AND lower(table_name) = lower($name)"
         )
         at = {"schema": table.schema or "main", "name": table.name}
         constraints = self._run(
-            f"SELECT constraint_column_names FROM duckdb_constraints() WHERE {where}"  # noqa: S608 - bound values
+            f"SELECT constraint_column_names FROM duckdb_constraints() WHERE {of_table}"  # noqa: S608 - bound values
             " AND constraint_type IN ('PRIMARY KEY', 'UNIQUE')",
             at,
         ).fetchall()
-        indexes = self._run(f"SELECT expressions FROM duckdb_indexes() WHERE {where} AND is_unique", at).fetchall()  # noqa: S608 - bound values
+        indexes = self._run(f"SELECT expressions FROM duckdb_indexes() WHERE {of_table} AND is_unique", at).fetchall()  # noqa: S608 - bound values
         names = {column.name for column in self.columns(table) or ()}
         plain = [tuple(part.strip().strip("\"'") for part in text.strip("[]").split(",")) for (text,) in indexes]
         return (*(tuple(row[0]) for row in constraints), *(key for key in plain if names.issuperset(key)))

@@ -66,9 +66,9 @@ class ObjectSession:
             self._refresh(table)
         return columns
 
-    def unique_keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
+    def unique_keys(self, table: TableName, *, where: str = "") -> tuple[tuple[str, ...], ...]:
         """Return nothing: files keep no key unique."""
-        _ = table
+        _ = table, where
         return ()
 
     def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -61,18 +62,24 @@ class SQLiteSession:
             for row in found
         )
 
-    def unique_keys(self, table: TableName) -> tuple[tuple[str, ...], ...]:
-        """Return the primary key and the unique indexes over whole tables and plain columns."""
+    def unique_keys(self, table: TableName, *, where: str = "") -> tuple[tuple[str, ...], ...]:
+        """Return the primary key and the unique indexes over plain columns, of all rows or of those `where`."""
         name = quote(local_name(table))
         primary = sorted((row[5], str(row[1])) for row in self.database.rows(f"PRAGMA table_info({name})") if row[5])
         keys = [tuple(column for _, column in primary)] if primary else []
         for row in self.database.rows(f"PRAGMA index_list({name})"):
             unique, partial = row[2], row[4]
-            if unique and not partial:
+            if unique and (not partial or self._is_for(str(row[1]), where)):
                 key = tuple(part[2] for part in self.database.rows(f"PRAGMA index_info({quote(str(row[1]))})"))
                 if None not in key and key not in keys:
                     keys.append(key)
         return tuple(keys)
+
+    def _is_for(self, index: str, where: str) -> bool:
+        """Say whether the partial index is for just the rows in which the column `where` is true."""
+        found = self.database.rows("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", [index])
+        condition = re.search(r"\bWHERE\s+(\S+)\s*$", str(found[0][0]), re.IGNORECASE) if where and found else None
+        return condition is not None and condition[1] == quote(where)
 
     def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
         """Ingest through ADBC, by column name, inside the transaction."""

@@ -308,3 +308,12 @@ def test_one_value_of_fifty_megabytes_passes(shop: SQLiteConnection) -> None:
 
     in_session(shop, work)
     assert read(shop, "SELECT s FROM t WHERE a = 1").to_pylist() == [{"s": text}]
+
+
+def test_unique_keys_of_some_rows_are_given_for_just_those(shop: SQLiteConnection) -> None:
+    with registry.target(shop).session() as session:
+        session.execute('CREATE TABLE h (k INT, "is_current" BOOLEAN, other BOOLEAN)', {})
+        session.execute('CREATE UNIQUE INDEX h_current ON h (k) WHERE "is_current"', {})
+        assert session.unique_keys(TableName("", "h")) == ()
+        assert session.unique_keys(TableName("", "h"), where="is_current") == (("k",),)
+        assert session.unique_keys(TableName("", "h"), where="other") == ()

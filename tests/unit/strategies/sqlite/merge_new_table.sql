@@ -5,9 +5,6 @@ CREATE TABLE "orders" (
   "at" TIMESTAMPTZ_TEXT(6)
 );
 
--- create index
-CREATE UNIQUE INDEX "orders_key" ON "orders"("id");
-
 -- stage rows | counts staged | into _ematix_staging
 
 -- check keys are present
@@ -40,3 +37,6 @@ FROM "_ematix_staging" AS "s";
 
 -- drop staging
 DROP TABLE "_ematix_staging";
+
+-- create index
+CREATE UNIQUE INDEX "orders_key" ON "orders"("id");

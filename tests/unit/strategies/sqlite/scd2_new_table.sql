@@ -9,11 +9,6 @@ CREATE TABLE "orders" (
   "row_hash" TEXT
 );
 
--- create index
-CREATE UNIQUE INDEX "orders_current" ON "orders"("id")
-WHERE
-  "is_current";
-
 -- stage rows | counts staged | into _ematix_staging
 
 -- check keys are present
@@ -50,3 +45,8 @@ FROM "_ematix_staging" AS "s";
 
 -- drop staging
 DROP TABLE "_ematix_staging";
+
+-- create index
+CREATE UNIQUE INDEX "orders_current" ON "orders"("id")
+WHERE
+  "is_current";
