@@ -75,7 +75,9 @@ TIMES = (
     _of("date", "DATE", t.Date, "'0001-01-01'", "'9999-12-31'", "'2024-02-29'"),
     _of("datetime", "DATETIME", t.Timestamp["s"], "'0001-01-01 00:00:00'", "'9999-12-31 23:59:59'"),
     _of("datetime_3", "DATETIME(3)", t.Timestamp["ms"], "'9999-12-31 23:59:59.999'"),
-    _of("datetime_5", "DATETIME(5)", t.Timestamp, "'9999-12-31 23:59:59.99999'"),
+    NativeType(
+        "datetime_5", "DATETIME(5)", ("'9999-12-31 23:59:59.99999'",), t.Timestamp, "{} + INTERVAL 0 MICROSECOND"
+    ),
     _of("datetime_6", "DATETIME(6)", t.Timestamp, "'1969-12-31 23:59:59.999999'", "'1000-01-01 00:00:00.000001'"),
     _of("datetime_utc", "DATETIME(6) COMMENT 'UTC'", t.TimestampTZ, "'9999-12-31 23:59:59.999999'"),
     _of("timestamp", "TIMESTAMP NULL", t.TimestampTZ["s"], "'1970-01-01 00:00:01'", "'2038-01-19 03:14:07'"),

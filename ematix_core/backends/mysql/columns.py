@@ -73,16 +73,6 @@ class Declared:
         return "VIRTUAL" in self.extra or "STORED" in self.extra or "PERSISTENT" in self.extra
 
     @property
-    def padded(self) -> bool:
-        """Whether texts that differ in spaces at the end are equal here."""
-        return bool(self.collation) and "nopad" not in self.collation and "_0900_" not in self.collation
-
-    @property
-    def exact(self) -> bool:
-        """Whether only equal texts are equal here, spaces at the end aside."""
-        return not self.collation or self.collation.endswith("_bin")
-
-    @property
     def members(self) -> tuple[str, ...]:
         """The values of an ENUM or SET."""
         return tuple(value.replace("''", "'") for value in re.findall(r"'((?:[^']|'')*)'", self.column_type))

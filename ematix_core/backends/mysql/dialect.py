@@ -83,12 +83,12 @@ def _key_types(collation: str) -> Mapping[str, str]:
     }
 
 
-_PADDED = "utf8mb4_bin"
+PADDED = "utf8mb4_bin"
 DIALECT: Dialect = MySQLDialect(
     name="mysql",
     grammar="mysql",
-    types=_types(_PADDED, uuid=False, json="JSON"),
-    key_types=_key_types(_PADDED),
+    types=_types(PADDED, uuid=False, json="JSON"),
+    key_types=_key_types(PADDED),
     upsert=Upsert.UPDATE_INSERT,  # exact counts: https://dev.mysql.com/doc/refman/8.0/en/update.html
     replace=Replace.TRANSACTION,  # https://dev.mysql.com/doc/refman/8.0/en/innodb-consistent-read.html
     transactional_ddl=False,  # https://dev.mysql.com/doc/refman/8.0/en/implicit-commit.html
@@ -116,7 +116,7 @@ def exact_collation(server: Server) -> str:
     """
     if server.mariadb:
         return "utf8mb4_nopad_bin"
-    return "utf8mb4_0900_bin" if server.version >= (8, 0, 17) else _PADDED
+    return "utf8mb4_0900_bin" if server.version >= (8, 0, 17) else PADDED
 
 
 def time_unit(decimals: int) -> str:

@@ -81,9 +81,9 @@ class Loading:
             for batch in feed.reader():
                 for piece in pieces(batch):
                     guard(piece, self._facts, done)
-                    if self._by_insert(piece):
+                    if (rows := self._literals(piece)) is not None:
                         self._finish()
-                        self._insert(piece, done)
+                        self._insert(rows, done)
                     else:
                         self._send(piece, done)
                     done += piece.num_rows
@@ -93,16 +93,18 @@ class Loading:
                 self._sending.abort(error)
             raise
 
-    def _by_insert(self, piece: pa.RecordBatch) -> bool:
-        """Say whether the rows go by INSERT: LOCAL is forbidden, or MySQL would take minutes for a value so large.
+    def _literals(self, piece: pa.RecordBatch) -> Any:  # noqa: ANN401 - a LargeBinaryArray, or None
+        """Return the rows for INSERT, where LOCAL is forbidden or MySQL would take minutes for a value so large.
 
         Its buffer for a field grows by 4 kB at a time, copied: 5 MB take 0.8 s, 50 MB take more than a minute.
         """
         server = self._database.server
         if not server.local_infile:
-            return True
-        largest = max(_largest(array) for array in piece.columns)
-        return not server.mariadb and _LARGE < largest < server.max_allowed_packet // 2
+            return row_literals(piece, self._columns)
+        if server.mariadb or max(_largest(array) for array in piece.columns) < _LARGE:
+            return None
+        rows = row_literals(piece, self._columns)
+        return rows if pc.max(pc.binary_length(rows)).as_py() < server.max_allowed_packet - _STATEMENT else None
 
     def _send(self, piece: pa.RecordBatch, done: int) -> None:
         if self._sending is None:
@@ -126,12 +128,11 @@ class Loading:
                 f"the server loaded {loaded.records - loaded.skipped:,} of {sending.rows:,} rows", where=self._table
             )
 
-    def _insert(self, piece: pa.RecordBatch, done: int) -> None:
+    def _insert(self, rows: Any, done: int) -> None:  # noqa: ANN401 - a LargeBinaryArray
         """Load by INSERTs of a megabyte each: in strict mode a value that does not fit is an error of its own."""
         names = ", ".join(quote(fact.name) for fact in self._facts)
         head = f"INSERT INTO {self._table} ({names}) VALUES ".encode()  # noqa: S608 - quoted names
         limit = min(_STATEMENT, self._database.server.max_allowed_packet - len(head) - 1024)
-        rows = row_literals(piece, self._columns)
         for start, stop in _runs(rows, limit):
             try:
                 self._database.run(head + b",".join(rows.slice(start, stop - start).to_pylist()))

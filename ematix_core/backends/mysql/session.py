@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.ledger import SqlLedger
 from ematix_core.backends.mysql.columns import table_columns
-from ematix_core.backends.mysql.dialect import PADDED, exact_collation
+from ematix_core.backends.mysql.dialect import exact_collation
 from ematix_core.backends.mysql.literals import bound, literal
 from ematix_core.backends.mysql.loading import Loading
 from ematix_core.backends.mysql.reading import TypedQuery, as_written, quote
 from ematix_core.backends.mysql.staging import Staging, is_about, is_ddl, scope_key
-from ematix_core.errors import CancelledError, EmatixError, KeyViolationError, LockedError, SqlError, UnsupportedError
+from ematix_core.backends.mysql.texts import Texts
+from ematix_core.errors import CancelledError, EmatixError, LockedError, SqlError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import Column, TableName
 from ematix_core.sql.parameters import single
@@ -33,8 +34,6 @@ _ENDS = re.compile(
     r"\s*(BEGIN|START\s+TRANSACTION|COMMIT|ROLLBACK|LOCK\s+TABLES|UNLOCK\s+TABLES|SET\s+(?:SESSION\s+)?AUTOCOMMIT)\b",
     re.IGNORECASE,
 )
-_BOTH_SIDES = re.compile(r"(`\w+`\.)(`(?:[^`]|``)+`) <=> (`\w+`\.)\2")
-_INDEX = re.compile(r"\s*CREATE\s+INDEX\s+`\w+`\s+ON\s+(`\w+`)\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
 _COMMITS = re.compile(r"\s*(ANALYZE|OPTIMIZE|CHECK|REPAIR|GRANT|REVOKE|FLUSH|CACHE|LOAD\s+INDEX)\b", re.IGNORECASE)
 
 
@@ -49,9 +48,8 @@ class MySQLSession:
         self._scope = ""
         self._staging = Staging(work or main)
         self._loading: Loading | None = None
-        self._texts: set[str] = set()
+        self._texts = Texts(main.server)
         collation = exact_collation(main.server)
-        self._padded = collation == PADDED
         self._ledger = SqlLedger(self, text=f"LONGTEXT CHARACTER SET utf8mb4 COLLATE {collation}")
 
     def columns(self, table: TableName) -> tuple[Column, ...] | None:
@@ -81,14 +79,7 @@ class MySQLSession:
 
     def check_keys(self, table: TableName, keys: Sequence[str]) -> None:
         """Raise UnsupportedError for a key column by whose collation texts that differ are one key."""
-        for fact in self._facts(table):
-            if fact.name in keys and not fact.exact:
-                raise UnsupportedError(
-                    f"column {fact.name!r} of table {table} has the collation {fact.collation}, by which keys "
-                    "that differ are equal",
-                    hint=f"Give it one by which only equal texts are: ALTER TABLE {table} MODIFY {quote(fact.name)} "
-                    f"{fact.column_type} CHARACTER SET utf8mb4 COLLATE {exact_collation(self.main.server)}.",
-                )
+        self._texts.require_exact(table, self._facts(table), keys)
 
     def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
         """LOAD DATA LOCAL from memory: into a work table in autocommit, into any other in the transaction."""
@@ -201,10 +192,9 @@ class MySQLSession:
             raise as_written(error, sent, written) from error.__cause__
 
     def _route(self, sent: str) -> int:
-        if self._padded:
-            sent = _BOTH_SIDES.sub(self._unpadded, sent)
+        sent = self._texts.compared(sent)
         if is_about(sent):
-            self._require_plain_keys(sent)
+            self._texts.require_distinct(sent, self._staging, self._writer())
             return self._staging.run(sent)
         if is_ddl(sent) or _COMMITS.match(sent):
             self._writer().run(self._staging.renamed(sent))
@@ -212,27 +202,6 @@ class MySQLSession:
         self._begin()
         self._staging.read_by_transaction(sent)
         return self.main.run(self._staging.renamed(sent))
-
-    def _unpadded(self, found: re.Match[str]) -> str:
-        """Return the comparison of two texts byte by byte, so that spaces at their ends count."""
-        left, name, right = found[1], found[2], found[3]
-        if name not in self._texts:
-            return found[0]
-        return " <=> ".join(f"BINARY CONVERT({side}{name} USING utf8mb4)" for side in (left, right))
-
-    def _require_plain_keys(self, sent: str) -> None:
-        """Refuse spaces at the end of keys, where the server would take such a key for the one without them."""
-        found = _INDEX.match(sent) if self._padded else None
-        if found is None:
-            return
-        for name in re.findall(r"`(?:[^`]|``)+`", found[2]):
-            column = name[1:-1].replace("``", "`")
-            query = f"SELECT {name} FROM {self._staging.renamed(found[1])} WHERE {name} LIKE '% ' LIMIT 1"  # noqa: S608 - quoted names
-            if name in self._texts and (rows := self._writer().rows(query)):
-                raise KeyViolationError(
-                    f"the key {column!r} is {rows[0][0]!r}: {self.main.server} takes it for the one without spaces",
-                    hint="Trim it in the job's query. MySQL from 8.0.17 and MariaDB tell such keys apart.",
-                )
 
     def _take(self, scope: str) -> None:
         """Take the lock of the scope, so that two runs of one job do not load one table at a time."""
@@ -254,7 +223,7 @@ class MySQLSession:
     def _facts(self, table: TableName) -> tuple[Declared, ...]:
         schema = table.schema or self.main.address.database
         facts = table_columns(self.main, schema, self._staging.physical(table.name))
-        self._texts |= {quote(fact.name) for fact in facts if fact.charset}
+        self._texts.note(facts)
         return facts
 
     def _schema(self, table: TableName) -> str:
