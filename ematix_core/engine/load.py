@@ -31,6 +31,7 @@ from ematix_core.strategies.plan import (
     Require,
     Step,
     Tally,
+    Unique,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -167,6 +168,8 @@ class Load:
                 return self._session.execute(step.sql, self._pick(step.parameters))
             case Tally():
                 return int(self._session.query(step.query, {}).column(0)[0].as_py())
+            case Unique():
+                self._index(step)
             case Require():
                 self._require(step)
         return 0
@@ -220,6 +223,13 @@ class Load:
         rejected = self._task.rejected()
         if rejected is not None and rejected.num_rows:
             self._rejected = keep_rejected(self._session, self._plan, rejected, self._task.context.run_id)
+
+    def _index(self, step: Unique) -> None:
+        try:
+            self._session.execute(step.sql, {})
+        except KeyViolationError:
+            self._require(step)
+            raise
 
     def _require(self, step: Require) -> None:
         bad = self._session.query(step.query, {})

@@ -56,11 +56,9 @@ def checks(change: Change, dialect: Dialect) -> list[Step]:
         name="drop repeated rows", why="the same event twice is one event",
         sql=build.text(build.create_as(ROWS, distinct, dialect), dialect),
     )  # fmt: skip
-    index = indexed(ROWS, change.keys, dialect)
     return [
         *plan,
         once,
-        *index,
         unique([*change.keys, time], ROWS, dialect, "a key cannot have two versions at one instant"),
     ]
 

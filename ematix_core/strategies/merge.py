@@ -29,8 +29,6 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     plan: list[Step] = [*staging.aside(change, dialect), staging.fill(change), *prepared]
     if mode.deletes == "delete":
         plan += staging.refuse_empty(rows, dialect, allow_empty=mode.allow_empty)
-    if not change.new:
-        plan += staging.indexed(rows, change.keys, dialect)
     plan += staging.target_unique(change, rows, dialect)
     if not change.new:
         plan += _update(change, rows, dialect)

@@ -83,6 +83,13 @@ class Require(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unique(Require):
+    """`sql` makes a unique index, which later steps use too; when it cannot be made, `query` finds the samples."""
+
+    sql: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tally(Step):
     """`query` gives one number, which is the count."""
 

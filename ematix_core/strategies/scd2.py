@@ -40,7 +40,7 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
         plan += prepared
     if mode.deletes == "close":
         plan += staging.refuse_empty(rows, dialect, allow_empty=mode.allow_empty)
-    if not change.new:
+    if mode.event_time and not change.new:
         plan += staging.indexed(rows, change.keys, dialect)
     plan += staging.target_unique(change, rows, dialect, current=mode.is_current)
     plan += history.steps(change, dialect) if mode.event_time else _by_load_time(change, mode, rows, dialect)

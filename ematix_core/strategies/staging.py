@@ -9,7 +9,7 @@ from sqlglot import exp
 from ematix_core.model.table import TableName
 from ematix_core.sql import build
 from ematix_core.sql.ddl import Wanted, create_staging
-from ematix_core.strategies.plan import STAGING, Count, Execute, Fill, Require, Step, Tally
+from ematix_core.strategies.plan import STAGING, Count, Execute, Fill, Require, Step, Tally, Unique
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,7 +143,7 @@ def target_unique(change: Change, rows: TableName, dialect: Dialect, *, current:
 
 
 def unique(keys: list[str], rows: TableName, dialect: Dialect, why: str) -> Require:
-    """Return the check that no key is in `rows` twice."""
+    """Return the check that no key is in `rows` twice: by a unique index where one is of use anyway."""
     doubled = (
         exp.select(*build.cols(keys), exp.alias_(exp.Count(this=exp.Star()), "rows", quoted=True))
         .from_(build.table(rows))
@@ -151,10 +151,13 @@ def unique(keys: list[str], rows: TableName, dialect: Dialect, why: str) -> Requ
         .having(exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1)))
         .limit(_SAMPLES)
     )
-    return Require(
-        name="check keys are unique", why=why, query=build.text(doubled, dialect), problem="duplicate_key",
-        columns=tuple(keys),
-    )  # fmt: skip
+    query = build.text(doubled, dialect)
+    if not dialect.indexes_staging:
+        return Require(name="check keys are unique", why=why, query=query, problem="duplicate_key", columns=tuple(keys))
+    index = build.text(build.create_index(f"{rows.name}_unique", rows, keys, unique=True), dialect)
+    return Unique(
+        name="check keys are unique", why=why, sql=index, query=query, problem="duplicate_key", columns=tuple(keys)
+    )
 
 
 def _no_null_keys(keys: list[str], dialect: Dialect) -> Require:

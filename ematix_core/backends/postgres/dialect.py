@@ -65,6 +65,8 @@ DIALECT: Dialect = PostgresDialect(
     partial_indexes=True,  # https://www.postgresql.org/docs/current/indexes-partial.html
     # 1M rows merged into as many: finding out that no key is there twice took a third of the servers' time.
     indexes_keys=True,
+    # A unique index on 1M staged keys takes 0.8 s; finding keys that are there twice by GROUP BY takes 3.4 s.
+    indexes_staging=True,
     alter_type=True,  # https://www.postgresql.org/docs/current/sql-altertable.html
     same_text=SAME_TEXT,
     bulk="COPY BINARY; PostgreSQL to PostgreSQL passes it through",

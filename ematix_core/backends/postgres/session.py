@@ -15,7 +15,7 @@ from ematix_core.backends.postgres.native import NUMERIC
 from ematix_core.backends.postgres.parameters import bind
 from ematix_core.backends.postgres.reading import TypedQuery
 from ematix_core.backends.protocols import Query
-from ematix_core.errors import SqlError, UnsupportedError
+from ematix_core.errors import KeyViolationError, SqlError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.types import Text
 
@@ -106,9 +106,20 @@ class PostgresSession:
         if changes is not None and self._main is not None and changes[1] == qualified(self._main):
             self._lock()
         self._staged = self._staged or _TEMPORARY.match(statement) is not None
-        count = self.link.change(bind(statement, parameters))
+        count = self._change(statement, parameters)
         failpoint("postgres.execute.after")
         return count
+
+    def _change(self, statement: str, parameters: Mapping[str, Any]) -> int:
+        """Run the statement. A unique index that cannot be made leaves the transaction fit to look at the rows."""
+        if not statement.startswith("CREATE UNIQUE INDEX"):
+            return self.link.change(bind(statement, parameters))
+        self.link.execute("SAVEPOINT ematix_index")
+        try:
+            return self.link.change(bind(statement, parameters))
+        except KeyViolationError:
+            self.link.execute("ROLLBACK TO SAVEPOINT ematix_index")
+            raise
 
     def query(self, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
         """Return the whole result."""

@@ -11,18 +11,7 @@ WHERE
 LIMIT 5;
 
 -- check keys are unique
-SELECT
-  "id",
-  COUNT(*) AS "rows"
-FROM "_ematix_staging"
-GROUP BY
-  "id"
-HAVING
-  COUNT(*) > 1
-LIMIT 5;
-
--- index
-CREATE INDEX "_ematix_staging_keys" ON "_ematix_staging"("id");
+CREATE UNIQUE INDEX "_ematix_staging_unique" ON "_ematix_staging"("id");
 
 -- check the target's keys
 SELECT

@@ -28,15 +28,7 @@ WHERE
   "s"."_rank" = 1;
 
 -- check keys are unique
-SELECT
-  "id",
-  COUNT(*) AS "rows"
-FROM "_ematix_staging_latest"
-GROUP BY
-  "id"
-HAVING
-  COUNT(*) > 1
-LIMIT 5;
+CREATE UNIQUE INDEX "_ematix_staging_latest_unique" ON "_ematix_staging_latest"("id");
 
 -- count | counts staged
 SELECT
@@ -52,9 +44,6 @@ WHERE
       1
     FROM "_ematix_staging_latest"
   );
-
--- index
-CREATE INDEX "_ematix_staging_latest_keys" ON "_ematix_staging_latest"("id");
 
 -- check the target's keys
 SELECT

@@ -18,15 +18,7 @@ WHERE
 LIMIT 5;
 
 -- check keys are unique
-SELECT
-  "id",
-  COUNT(*) AS "rows"
-FROM "_ematix_staging"
-GROUP BY
-  "id"
-HAVING
-  COUNT(*) > 1
-LIMIT 5;
+CREATE UNIQUE INDEX "_ematix_staging_unique" ON "_ematix_staging"("id");
 
 -- insert | counts inserted | into orders
 SELECT

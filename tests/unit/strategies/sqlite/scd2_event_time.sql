@@ -31,21 +31,8 @@ SELECT DISTINCT
   "row_hash"
 FROM "_ematix_staging";
 
--- index
-CREATE INDEX "_ematix_staging_rows_keys" ON "_ematix_staging_rows"("id");
-
 -- check keys are unique
-SELECT
-  "id",
-  "at",
-  COUNT(*) AS "rows"
-FROM "_ematix_staging_rows"
-GROUP BY
-  "id",
-  "at"
-HAVING
-  COUNT(*) > 1
-LIMIT 5;
+CREATE UNIQUE INDEX "_ematix_staging_rows_unique" ON "_ematix_staging_rows"("id", "at");
 
 -- refuse an empty source
 SELECT
