@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ematix_core.backends.duck.connection import configure, quote
+from ematix_core.backends.duck.connection import configure, make_room, quote
 from ematix_core.backends.objects.csv_files import literal
 from ematix_core.backends.objects.files import StoredFile, told
 from ematix_core.backends.objects.text_files import LONG_MEMORY, LONGEST, open_bytes
@@ -128,6 +128,12 @@ def give_writer_memory(connection: DuckDBPyConnection, settings: Settings) -> No
     """
     if settings.format == "jsonl":
         give_memory(connection, settings)
+
+
+def give_room(connection: DuckDBPyConnection, settings: Settings, columns: int) -> None:
+    """Raise the connection's memory limit for rows of many columns, unless the user has set one."""
+    if "memory_limit" not in settings.duckdb:
+        make_room(connection, columns)
 
 
 def require_readable(settings: Settings, files: Iterable[StoredFile]) -> None:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_schema, plain_table
-from ematix_core.backends.duck.connection import make_room, open_duck, quote, relation, translated
+from ematix_core.backends.duck.connection import open_duck, quote, relation, translated
 from ematix_core.backends.duck.session import values as bound_values
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.objects.changes import TableChanges
@@ -19,7 +19,7 @@ from ematix_core.backends.objects.files import below
 from ematix_core.backends.objects.listing import table_listing
 from ematix_core.backends.objects.manifest import STATE, History, now
 from ematix_core.backends.objects.names import table_names
-from ematix_core.backends.objects.records import give_writer_memory, guarded, refused
+from ematix_core.backends.objects.records import give_room, give_writer_memory, guarded, refused
 from ematix_core.backends.objects.relations import Relations
 from ematix_core.backends.objects.settings import check_columns
 from ematix_core.backends.objects.staging import is_shown, is_temporary, require_temporary
@@ -257,8 +257,7 @@ class ObjectSession:
     def _copied(self, table: TableName, sql: str, values: Mapping[str, Any]) -> int:
         changes = self._changes(table)
         columns = changes.columns() or ()
-        if "memory_limit" not in self.settings.duckdb:
-            make_room(self.duck, len(columns))
+        give_room(self.duck, self.settings, len(columns))
         sql = guarded(sql, columns, self.settings)
         with refused(), translated(sql):
             rows, files = copy(self.duck, sql, values, Output(self.store, changes.history.data, self.settings))

@@ -14,7 +14,6 @@ from ematix_core.backends.duck.connection import (
     BATCH_ROWS,
     as_written,
     driver,
-    make_room,
     open_duck,
     quote,
     relation,
@@ -27,6 +26,7 @@ from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.files import LocalFiles
 from ematix_core.backends.objects.listing import Listing, find
 from ematix_core.backends.objects.names import TableReference, table_names
+from ematix_core.backends.objects.records import give_room
 from ematix_core.backends.objects.relations import Relations
 from ematix_core.backends.objects.settings import settings_of
 from ematix_core.backends.protocols import LocalQuery, Query, SourceFile
@@ -80,8 +80,7 @@ class ObjectSource:
         sql, parameters = self._prepare(query)
         with self._told(sql, query.sql):
             found = relation(self._opened(), sql, parameters)
-            if "memory_limit" not in self.settings.duckdb:
-                make_room(self._opened(), len(found.columns))
+            give_room(self._opened(), self.settings, len(found.columns))
             reader = found.to_arrow_reader(BATCH_ROWS)
         schema = plain_schema(reader.schema)
         return pa.RecordBatchReader.from_batches(schema, self._batches(reader, schema, query.sql or sql))
