@@ -97,8 +97,7 @@ class ObjectSession:
         incoming = columns_from(plain_schema(found))
         if len(incoming) != len(columns):
             raise SqlError(f"the query gives {len(incoming)} columns for {len(columns)} of {table}", statement=query)
-        named = [replace(c, name=name) for c, name in zip(incoming, columns, strict=True)]
-        every = self._written(table, named)
+        every = self._written(table, [replace(c, name=name) for c, name in zip(incoming, columns, strict=True)])
         failpoint("objects.insert.before")
         aliases = {name: f"c{i}" for i, name in enumerate(columns)}
         selected = [self._converted(column, aliases.get(column.name, "NULL")) for column in every]
@@ -123,8 +122,7 @@ class ObjectSession:
     def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
         """Run a statement on the session's own DuckDB: temporary tables and views only."""
         require_temporary(self.duck, statement)
-        sql, values = self._bound(statement, parameters)
-        return self._run(sql, values)
+        return self._run(*self._bound(statement, parameters))
 
     def query(self, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
         """Run a query over staging tables and the target's tables as this session sees them."""
