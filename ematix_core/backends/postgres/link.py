@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL with a synchronous face: asyncpg on an event loop in a thread of its own.
+"""One connection to PostgreSQL with a synchronous face: asyncpg on an event loop in a thread.
 
 asyncpg hands COPY data over in the chunks that come from the socket, where libpq's bindings hand over single rows:
 https://magicstack.github.io/asyncpg/current/api/index.html#asyncpg.connection.Connection.copy_from_query
@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ematix_core.backends.postgres import loop
 from ematix_core.backends.postgres.channel import Channel, ChannelClosedError
 from ematix_core.backends.postgres.failures import translate
 from ematix_core.backends.postgres.shape import Shape, Tap
@@ -45,17 +46,17 @@ class Link:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._asyncpg = driver()
-        self._loop = asyncio.new_event_loop()
+        self._loops = loop.shared
+        self._loop = self._loops.acquire()
         self._task: asyncio.Task[Any] | None = None
         self._cancelled = False
         self._committing = False
         self._closed = False
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"postgres {address.host}", daemon=True)
-        self._thread.start()
         try:
-            self._connection = self._run(self._open())
+            self.connection = self._run(self._open())
         except BaseException:
-            self._stop_loop()
+            self._closed = True
+            self._loops.release()
             raise
 
     async def _open(self) -> Any:  # noqa: ANN401 - asyncpg has no types
@@ -68,30 +69,30 @@ class Link:
     @property
     def version(self) -> tuple[int, ...]:
         """The server's version, such as (15, 8)."""
-        found = self._connection.get_server_version()
+        found = self.connection.get_server_version()
         return (int(found.major), int(found.minor))
 
     def execute(self, sql: str) -> int:
         """Run statements without parameters in one round trip, and return the rows that the last one changed."""
-        return _changed(self._run(self._connection.execute(sql), sql))
+        return changed(self._run(self.connection.execute(sql), sql))
 
     def change(self, bound: Bound) -> int:
         """Run one statement with parameters and return the rows that it changed."""
         if not bound.names:
-            status = self._run(self._connection.execute(bound.sent), bound.written, bound.position)
+            status = self._run(self.connection.execute(bound.sent), bound.written, bound.position)
         else:
             status = self._run(self._change(bound), bound.written, bound.position)
-        return _changed(status)
+        return changed(status)
 
     async def _change(self, bound: Bound) -> str:
-        statement = await self._connection.prepare(bound.sent, name=_UNNAMED)
+        statement = await self.connection.prepare(bound.sent, name=_UNNAMED)
         await statement.fetch(*bound.values(statement.get_parameters()))
         status: str = statement.get_statusmsg()
         return status
 
     def rows(self, sql: str, *values: object) -> list[Any]:
         """Run one query of our own with `$1` parameters and return its rows."""
-        found: list[Any] = self._run(self._connection.fetch(sql, *values), sql)
+        found: list[Any] = self._run(self.connection.fetch(sql, *values), sql)
         return found
 
     def shape(self, sql: str, written: str = "", at: Callable[[int], int | None] | None = None) -> Shape:
@@ -99,11 +100,11 @@ class Link:
         return self._run(self._shape(sql), written or sql, at)
 
     async def _shape(self, sql: str) -> Shape:
-        transport, protocol = self._connection.transport, self._connection.protocol
+        transport, protocol = self.connection.transport, self.connection.protocol
         tap = Tap(protocol)
         transport.set_protocol(tap)
         try:
-            statement = await self._connection.prepare(sql, name=_UNNAMED)
+            statement = await self.connection.prepare(sql, name=_UNNAMED)
         finally:
             transport.set_protocol(protocol)
         return Shape(tuple(kind.name for kind in statement.get_parameters()), tap.fields())
@@ -116,11 +117,11 @@ class Link:
 
         async def copy() -> None:
             try:
-                await self._connection.copy_from_query(sql, output=channel.put_soon, format=form)
+                await self.connection.copy_from_query(sql, output=channel.put_soon, format=form)
             finally:
                 channel.end()
 
-        done = self._begin(copy())
+        done = self.begin(copy())
         finished = False
         try:
             while chunks := channel.take():
@@ -129,20 +130,20 @@ class Link:
         finally:
             if not finished:
                 channel.close()
-                self._cancel_task()
+                self.cancel_task()
                 done.wait()
-                self._swallow()
-        with self._translated(written or sql, at):
-            self._finish(done)
+                self.swallow()
+        with self.translated(written or sql, at):
+            self.finish(done)
 
     def copy_in(self, table: tuple[str, str], columns: Sequence[str], chunks: Iterable[bytes], *, form: str) -> int:
         """Send the chunks to `COPY table (columns) FROM STDIN` and return the number of rows."""
         channel = Channel(self._loop)
         schema, name = table
-        copy = self._connection.copy_to_table(
+        copy = self.connection.copy_to_table(
             name, source=_source(channel), columns=list(columns), schema_name=schema or None, format=form
         )
-        done = self._begin(copy, channel.close)
+        done = self.begin(copy, channel.close)
         failure: BaseException | None = None
         try:
             for chunk in chunks:
@@ -157,23 +158,23 @@ class Link:
         finally:
             if failure is not None:
                 done.wait()
-                self._swallow()
-        with self._translated(f"COPY {name} ({', '.join(columns)}) FROM STDIN"):
-            return _changed(self._finish(done))
+                self.swallow()
+        with self.translated(f"COPY {name} ({', '.join(columns)}) FROM STDIN"):
+            return changed(self.finish(done))
 
     def commit(self) -> None:
         """COMMIT; not to be cancelled half-way, when nobody knows the outcome. Raises ConnectError when it is lost."""
-        with self._translated("COMMIT"):
+        with self.translated("COMMIT"):
             self._committing = True
             try:
-                done = self._begin(self._connection.execute("COMMIT"))
+                done = self.begin(self.connection.execute("COMMIT"))
                 try:
                     done.wait()
                 except BaseException:
                     done.wait()
-                    self._swallow()
+                    self.swallow()
                     raise
-                status = self._finish(done)
+                status = self.finish(done)
             finally:
                 self._committing = False
         if status != "COMMIT":
@@ -188,10 +189,10 @@ class Link:
     def cancel(self) -> None:
         """Stop what runs, on the server too; every later call fails. From any thread."""
         self._cancelled = True
-        self._cancel_task()
+        self.cancel_task()
 
     def close(self) -> None:
-        """Close the connection and end the thread; what is not committed is rolled back."""
+        """Close the connection; what is not committed is rolled back."""
         if self._closed:
             return
         self._closed = True
@@ -199,20 +200,13 @@ class Link:
         try:
             self._run(self._end())
         finally:
-            self._stop_loop()
+            self._loops.release()
 
     async def _end(self) -> None:
         try:
-            await self._connection.close(timeout=_CLOSE_SECONDS)
+            await self.connection.close(timeout=_CLOSE_SECONDS)
         except (OSError, TimeoutError, self._asyncpg.PostgresError, self._asyncpg.InterfaceError):
-            self._connection.terminate()
-
-    def _stop_loop(self) -> None:
-        self._closed = True
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+            self.connection.terminate()
 
     def require_running(self) -> None:
         """Raise CancelledError after `cancel`."""
@@ -222,11 +216,11 @@ class Link:
     def _run(
         self, work: Coroutine[Any, Any, _T], written: str = "", at: Callable[[int], int | None] | None = None
     ) -> _T:
-        with self._translated(written, at):
-            result: _T = self._finish(self._begin(work))
+        with self.translated(written, at):
+            result: _T = self.finish(self.begin(work))
             return result
 
-    def _begin(self, work: Coroutine[Any, Any, Any], ended: Callable[[], None] | None = None) -> threading.Event:
+    def begin(self, work: Coroutine[Any, Any, Any], ended: Callable[[], None] | None = None) -> threading.Event:
         """Start the work on the loop; the event is set when it has ended, however it ended."""
         if self._cancelled:
             work.close()
@@ -245,26 +239,28 @@ class Link:
         self._loop.call_soon_threadsafe(begin)
         return done
 
-    def _finish(self, done: threading.Event) -> Any:  # noqa: ANN401 - what the work returns
-        """Wait for the work that `_begin` started; on Ctrl-C stop it on the server first."""
+    def finish(self, done: threading.Event) -> Any:  # noqa: ANN401 - what the work returns
+        """Wait for the work that `begin` started; on Ctrl-C stop it on the server first."""
         try:
             done.wait()
         except BaseException:
-            self._cancel_task()
+            self.cancel_task()
             done.wait()
-            self._swallow()
+            self.swallow()
             raise
         task, self._task = self._task, None
         assert task is not None  # noqa: S101 - begin() has made it before the event was set
         return task.result()
 
-    def _swallow(self) -> None:
+    def swallow(self) -> None:
         """Forget the outcome of a task that was stopped because of another error."""
         task, self._task = self._task, None
         if task is not None and not task.cancelled():
             task.exception()
 
-    def _cancel_task(self) -> None:
+    def cancel_task(self) -> None:
+        """Stop the work that `begin` started, from any thread."""
+
         def stop() -> None:
             if self._task is not None and not self._committing:
                 self._task.cancel()
@@ -273,7 +269,8 @@ class Link:
             self._loop.call_soon_threadsafe(stop)
 
     @contextmanager
-    def _translated(self, written: str = "", at: Callable[[int], int | None] | None = None) -> Iterator[None]:
+    def translated(self, written: str = "", at: Callable[[int], int | None] | None = None) -> Iterator[None]:
+        """Raise the driver's errors as ours, with the statement as written and `at` to find the position in it."""
         try:
             yield
         except asyncio.CancelledError as error:
@@ -292,7 +289,7 @@ async def _source(channel: Channel) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _changed(status: str) -> int:
+def changed(status: str) -> int:
     """Return the number at the end of a command tag such as `INSERT 0 5`; 0 for DDL."""
     last = status.rpartition(" ")[2] if status else ""
     return int(last) if last.isdigit() else 0

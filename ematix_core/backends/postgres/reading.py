@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.postgres.catalog import quote
 from ematix_core.backends.postgres.native import native, require_readable
@@ -30,7 +30,7 @@ class TypedQuery:
     """A query as the server understands it. Raises SqlError, UnsupportedError naming the column."""
 
     def __init__(self, link: Link, catalog: Catalog, sql: str, query: Query) -> None:
-        self._link = link
+        self.link = link
         self._bound = bind(sql, query.parameters)
         shape = link.shape(self._bound.sent, self._bound.written, self._bound.position)
         if not shape.fields:
@@ -68,7 +68,7 @@ class TypedQuery:
         from ematix_core.backends.postgres.decoding import Decoder, Output
 
         outputs = [Output(f.name, n.column_type) for f, n in zip(self.fields, self.natives, strict=True)]
-        return Decoder(outputs, self._link.address)
+        return Decoder(outputs, self.link.address)
 
     def copied(self) -> tuple[str, Bound]:
         """Return the query for COPY, whose parameters are settings, in the form in which its values travel."""
@@ -94,10 +94,14 @@ class TypedQuery:
 
     def copy(self, selected: tuple[str, Bound], *, form: str) -> Generator[list[bytes]]:
         """Run `COPY (...) TO STDOUT` and yield its chunks."""
+        self.set_parameters(self.link)
+        return self.link.copy_out(selected[0], form=form, **self.told(selected))
+
+    def told(self, selected: tuple[str, Bound]) -> dict[str, Any]:
+        """Return what errors of that COPY say: the statement as written, and how to find a position in it."""
         sql, bound = selected
-        self.set_parameters(self._link)
         before = sql.find(bound.sent) + len("COPY (")
-        return self._link.copy_out(sql, form=form, written=bound.written, at=lambda sent: bound.position(sent - before))
+        return {"written": bound.written, "at": lambda sent: bound.position(sent - before)}
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Run the query and yield its rows."""

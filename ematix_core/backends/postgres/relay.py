@@ -6,16 +6,21 @@ query; else as text, which every type of the source writes and the same type of 
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.postgres import native as n
+from ematix_core.backends.postgres.channel import ChannelClosedError
+from ematix_core.backends.postgres.link import changed
 from ematix_core.failpoint import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from ematix_core.backends.postgres.catalog import Stored
+    from ematix_core.backends.postgres.link import Link
     from ematix_core.backends.postgres.native import Native
+    from ematix_core.backends.postgres.parameters import Bound
     from ematix_core.backends.postgres.reading import TypedQuery
     from ematix_core.backends.postgres.session import PostgresSession
     from ematix_core.model.table import TableName
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
 _FIRST_OF_USERS = 16_384
 """Object ids from here on differ from database to database:
 https://www.postgresql.org/docs/current/system-catalog-initial-data.html"""
+_CHUNKS = 32
+"""Chunks that may wait, of 256 kB at most: what asyncio reads at a time."""
 _TEXTS = frozenset({n.TEXT, n.VARCHAR, n.NAME, n.UNKNOWN})
 
 
@@ -30,11 +37,8 @@ def relay(typed: TypedQuery, session: PostgresSession, table: TableName, columns
     """Put the query's rows into the table, by position, and return their number."""
     failpoint("postgres.relay.before")
     form, expressions = agreed(typed.natives, session.awaited(table, columns))
-    chunks = typed.copy(typed.selected(expressions), form=form)
-    try:
-        rows = session.link.copy_in((table.schema, table.name), columns, _passed_on(chunks), form=form)
-    finally:
-        chunks.close()
+    typed.set_parameters(typed.link)
+    rows = _passed_on(typed, typed.selected(expressions), session.link, table, columns, form=form)
     session.filled(table)
     failpoint("postgres.relay.after")
     return rows
@@ -66,7 +70,56 @@ def _built_in(found: Native) -> bool:
     return found.oid < _FIRST_OF_USERS and (found.item is None or _built_in(found.item.plain))
 
 
-def _passed_on(chunks: Iterable[list[bytes]]) -> Iterator[bytes]:
-    for several in chunks:
-        yield from several
-        failpoint("postgres.relay.batch")
+def _passed_on(
+    typed: TypedQuery, selected: tuple[str, Bound], target: Link, table: TableName, columns: Sequence[str], *, form: str
+) -> int:
+    """Copy from the source's connection to the target's, on the loop that both are on; return the number of rows."""
+    source, passing = typed.link, _Passing()
+    reading = source.begin(passing.read(source.connection.copy_from_query, selected[0], form))
+    copy = target.connection.copy_to_table(
+        table.name, source=passing.chunks(), columns=list(columns), schema_name=table.schema or None, format=form
+    )
+    writing = target.begin(copy, source.cancel_task)
+    try:
+        with target.translated(f"COPY {table} ({', '.join(columns)}) FROM STDIN"):
+            rows = changed(target.finish(writing))
+    except ChannelClosedError:
+        with source.translated(**typed.told(selected)):
+            source.finish(reading)
+        raise
+    except BaseException:
+        reading.wait()
+        source.swallow()
+        raise
+    source.finish(reading)
+    return rows
+
+
+class _Passing:
+    """Chunks on their way from one COPY to the other, so many at a time."""
+
+    def __init__(self) -> None:
+        self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(_CHUNKS)
+        self._complete = False
+
+    async def read(self, copy: Callable[..., Awaitable[object]], sql: str, form: str) -> None:
+        """Take all chunks of the source."""
+        try:
+            await copy(sql, output=self._take, format=form)
+            self._complete = True
+        finally:
+            self._waiting.put_nowait(None)
+
+    async def _take(self, chunk: bytes) -> None:
+        await self._room.acquire()
+        self._waiting.put_nowait(chunk)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield them. Raises ChannelClosedError when the source has failed."""
+        while (chunk := await self._waiting.get()) is not None:
+            self._room.release()
+            yield chunk
+            failpoint("postgres.relay.batch")
+        if not self._complete:
+            raise ChannelClosedError
