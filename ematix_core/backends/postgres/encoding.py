@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Form = Callable[[Any], Any]
 
-CHUNK = 1024 * 1024
+CHUNK = 256 * 1024
 """About how many bytes are encoded and sent at a time."""
 _ARROW_INTERVAL = np.dtype([("months", "<i4"), ("days", "<i4"), ("ns", "<i8")])
 _WIRE_INTERVAL = np.dtype([("us", ">i8"), ("days", ">i4"), ("months", ">i4")])
