@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ematix_core.model.table import TableName
 
 _BOTH_SIDES = re.compile(r"(`\w+`\.)(`(?:[^`]|``)+`) <=> (`\w+`\.)\2")
-_INDEX = re.compile(r"\s*CREATE\s+INDEX\s+`\w+`\s+ON\s+(`\w+`)\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
+_INDEX = re.compile(r"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+`\w+`\s+ON\s+(`\w+`)\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
 
 
 class Texts:

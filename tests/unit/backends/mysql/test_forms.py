@@ -21,6 +21,8 @@ from ematix_core.model.table import Column
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+EAST = dt.timezone(dt.timedelta(hours=1))
+
 
 @pytest.mark.parametrize(
     ("value", "text"),
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
         ("it's", "_utf8mb4 X'69742773'"),
         (b"\x00'", "_binary X'0027'"),
         (dt.date(1, 2, 3), "DATE'0001-02-03'"),
-        (dt.datetime(2026, 1, 2, 3, tzinfo=dt.timezone(dt.timedelta(hours=1))), "TIMESTAMP'2026-01-02 02:00:00.000000'"),
+        (dt.datetime(2026, 1, 2, 3, tzinfo=EAST), "TIMESTAMP'2026-01-02 02:00:00.000000'"),
         (dt.time(1, 2), "TIME'01:02:00.000000'"),
     ],
 )  # fmt: skip
