@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-BATCH_ROWS = 122_880
-"""Rows of one DuckDB row group: larger batches pass the memory limit (FACTS, section 1)."""
+BATCH_ROWS = 32_768
+"""Rows of a batch. With DuckDB's row groups of 122,880, 6M rows into SQLite take 634 MiB instead of 505, as fast."""
 
 SETTINGS: Mapping[str, Any] = {
     "TimeZone": "UTC",  # an instant is kept and shown in UTC, whatever the zone of the machine
