@@ -96,3 +96,25 @@ def test_key_of_a_table_whose_collation_ignores_case_is_refused_when_planned(url
     reach.execute(url, f"CREATE TABLE t (k {text} PRIMARY KEY, v TEXT)")
     with pytest.raises(UnsupportedError, match=f"'k'.*{collation}"):
         plan_job(declared(url, ("a", "one")))
+
+
+@pytest.mark.parametrize("kind", ["TIMESTAMP(6) NULL", "DATETIME(6) COMMENT 'UTC'"])
+def test_mark_of_instants_is_an_instant_in_the_same_database_too(server: str, url: str, kind: str) -> None:
+    reach.execute(
+        url, f"CREATE TABLE s (k BIGINT, at {kind})", "INSERT INTO s VALUES (1, '2026-01-01'), (2, '2026-01-02')"
+    )
+    source = MySQLConnection("m", url=url)
+    with reach.database(server) as other:
+        for target, row in ((source, 3), (MySQLConnection("d", url=other), 4)):
+
+            @job(name="mark", target="t", source_connection=source, target_connection=target, watermark="at")
+            def mark() -> str:
+                return "SELECT k, at FROM s WHERE at >= :watermark"
+
+            with open_store("memory:") as store:
+                assert run_job(mark, store=store).inserted == row - 1
+                reach.execute(url, f"INSERT INTO s VALUES ({row}, '2026-01-0{row}')")
+                assert run_job(mark, store=store).inserted == 1
+        sql = "SELECT watermark FROM _ematix_loads ORDER BY loaded_at DESC LIMIT 1"
+        marks = [str(reach.execute(place, sql)[0][0]) for place in (url, other)]
+    assert [mark.count("+00:00") for mark in marks] == [1, 1]

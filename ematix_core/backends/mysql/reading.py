@@ -179,7 +179,7 @@ class TypedQuery:
             return as_written(known, sql, self.written) if isinstance(known, SqlError) else known
         if "onvert" in text and (bad := self._first_misfit()) is not None:
             return bad
-        if "IO error" in text or "CodecError" in text or "DriverError" in text:
+        if any(word in text for word in ("IO error", "IoError", "CodecError", "DriverError")):
             return translate(2013, _short(text), sql, self.database.address)
         return SqlError(_short(text), statement=self.written)
 

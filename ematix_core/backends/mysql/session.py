@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ematix_core.backends.mysql.columns import Declared
     from ematix_core.backends.mysql.connection import Database
     from ematix_core.backends.protocols import LoadRecord, SourceFile
+    from ematix_core.types import ColumnType
 
 LOCK_WAIT = 30
 """Seconds that a load waits for another one of the same job and target."""
@@ -34,6 +35,8 @@ _ENDS = re.compile(
     r"\s*(BEGIN|START\s+TRANSACTION|COMMIT|ROLLBACK|LOCK\s+TABLES|UNLOCK\s+TABLES|SET\s+(?:SESSION\s+)?AUTOCOMMIT)\b",
     re.IGNORECASE,
 )
+_HIGHEST = re.compile(r"\s*SELECT\s+MAX\(`((?:[^`]|``)+)`\)\s+FROM\s+`((?:[^`]|``)+)`\s*", re.IGNORECASE)
+"""The highest value of a column is of the column's type; MySQL itself says DATETIME, and not that it is in UTC."""
 _COMMITS = re.compile(r"\s*(ANALYZE|OPTIMIZE|CHECK|REPAIR|GRANT|REVOKE|FLUSH|CACHE|LOAD\s+INDEX)\b", re.IGNORECASE)
 
 
@@ -120,7 +123,12 @@ class MySQLSession:
         self._require_running()
         if self._begun:
             self._staging.read_by_transaction(statement)
-        return TypedQuery(self.main, self._staging.renamed(statement), parameters).all()
+        found = TypedQuery(self.main, self._staging.renamed(statement), parameters).all()
+        if (highest := _HIGHEST.fullmatch(statement)) is None:
+            return found
+        column = highest[1].replace("``", "`")
+        facts = self._facts(TableName("", highest[2].replace("``", "`")))
+        return found.cast(_typed(found.schema, next((f.type for f in facts if f.name == column), None)))
 
     def last_load(self, scope: str) -> LoadRecord | None:
         """See SqlLedger."""
@@ -253,3 +261,10 @@ class MySQLSession:
 
 def _quoted(table: TableName) -> str:
     return f"{quote(table.schema)}.{quote(table.name)}" if table.schema else quote(table.name)
+
+
+def _typed(schema: pa.Schema, kind: type[ColumnType] | None) -> pa.Schema:
+    """Return the schema of one column, as an instant when the column that it comes from holds instants."""
+    if kind is None or kind.kind != "timestamp_tz":
+        return schema
+    return schema.set(0, schema.field(0).with_type(kind.to_arrow()))
