@@ -25,7 +25,7 @@ vendor's page beside it. What a system cannot do raises `UnsupportedError` when 
 """
 MODES = ("append", "truncate", "merge", "scd2")
 NO = "-"
-REPLACE = {"transaction": "in one transaction", "swap": "by exchanging names", "overwrite": "by a new version"}
+REPLACE = {"transaction": "in one transaction", "overwrite": "by a new version"}
 UPSERT = {
     "none": NO, "update_insert": "UPDATE, then INSERT", "merge": "MERGE", "on_conflict": "INSERT .. ON CONFLICT",
     "on_duplicate_key": "INSERT .. ON DUPLICATE KEY", "native": "its own",

@@ -205,6 +205,17 @@ class Session(Protocol):
         ...
 
 
+class KeyCheckingSession(Session, Protocol):
+    """A session of a system in which an existing table's key may take different values for one."""
+
+    def check_keys(self, table: TableName, keys: Sequence[str]) -> None:
+        """Raise UnsupportedError naming the column of the key, such as one whose collation ignores case.
+
+        Called while a merge into an existing table is planned.
+        """
+        ...
+
+
 class Target(Protocol):
     """Writes rows. One object serves one attempt of one job."""
 

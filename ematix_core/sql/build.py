@@ -142,18 +142,6 @@ def create_as(target: TableName, query: exp.Query, dialect: Dialect) -> exp.Crea
     return exp.Create(this=table(target), kind="TABLE", expression=query, properties=temporary)
 
 
-def create_like(target: TableName, pattern: TableName) -> exp.Create:
-    """Return `CREATE TABLE target LIKE pattern`: columns, keys and indexes, no rows."""
-    like = exp.Properties(expressions=[exp.LikeProperty(this=table(pattern))])
-    return exp.Create(this=table(target), kind="TABLE", properties=like)
-
-
-def exchange(current: TableName, following: TableName, former: TableName) -> exp.Command:
-    """Return `RENAME TABLE current TO former, following TO current`: one step for every reader (MySQL)."""
-    names = [table(each).sql(dialect="mysql", identify=True) for each in (current, former, following, current)]
-    return exp.Command(this="RENAME", expression="TABLE {} TO {}, {} TO {}".format(*names))
-
-
 def create_index(
     index: str, target: TableName, keys: Iterable[str], *, unique: bool = False, where: str = ""
 ) -> exp.Create:

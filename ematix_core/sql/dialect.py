@@ -29,7 +29,6 @@ class Replace(StrEnum):
     """How a whole table is replaced without a reader seeing anything in between."""
 
     TRANSACTION = "transaction"  # DELETE and INSERT in one transaction, readers keep their snapshot
-    SWAP = "swap"  # fill a second table, exchange the names
     OVERWRITE = "overwrite"  # a new version of the whole, made visible in one step
 
 

@@ -6,18 +6,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ematix_core.backends import registry
 from ematix_core.errors import UnsupportedError
-from ematix_core.model.mode import merge, truncate
-from ematix_core.sql.ddl import DdlPlan
-from ematix_core.sql.dialect import Replace
-from ematix_core.strategies.plan import Change, Execute, Insert, Require
-from ematix_core.strategies.planner import plan_load
+from ematix_core.model.mode import merge
+from ematix_core.strategies.plan import Execute, Insert, Require
 from tests.unit.strategies import plans
 
 HERE = Path(__file__).parent
@@ -68,16 +64,3 @@ def test_mode_that_the_system_lacks_is_refused_with_those_that_it_has() -> None:
     with pytest.raises(UnsupportedError, match="merge") as caught:
         plans.plan("merge", "objects")
     assert "append, truncate" in caught.value.hint
-
-
-@pytest.mark.parametrize("staged", [False, True])
-def test_swap_fills_a_second_table_and_exchanges_the_names_last(*, staged: bool) -> None:
-    dialect = replace(registry.dialect("sqlite"), name="mysql", grammar="mysql", replace=Replace.SWAP)
-    change = Change(target=plans.TABLE, columns=plans.COLUMNS, mode=truncate(), staged=staged)
-    steps = plan_load(change, DdlPlan(), dialect).steps
-    names = [step.name for step in steps]
-    filling = ["stage rows", "make the next version", "load rows"] if staged else ["make the next version", "load rows"]
-    assert names[: len(filling)] == filling
-    assert names[len(filling) : len(filling) + 3] == ["count", "exchange", "drop the old version"]
-    swap = next(step.sql for step in steps if isinstance(step, Execute) and step.name == "exchange")
-    assert swap == "RENAME TABLE `orders` TO `_ematix_staging_former`, `_ematix_staging_next` TO `orders`"
