@@ -91,7 +91,7 @@ def translate(
     if kind is SqlError or (kind is RunError and state[:2] in {"42", "0A", "2B", "22"}):
         position = _position(found, at)
         return SqlError(what, statement=statement, position=position, where=str(address), hint=found.hint or hint)
-    return kind(what, where=_place(found, address), hint=found.hint or hint)
+    return kind(what, where=_place(found, address), hint=hint or found.hint or "")
 
 
 def _text(error: Any) -> str:  # noqa: ANN401 - asyncpg's errors carry the fields of the server's message
