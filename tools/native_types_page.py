@@ -15,9 +15,9 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "native-type
 HEAD = """\
 # Types of PostgreSQL and MySQL
 
-What a column of each type is read as. This page is made from the tables by which the tests send awkward values of every type
-around: out of the database and back into it, and into DuckDB, Parquet and SQLite. Types without a form of their own
-in Arrow travel as text, which the same type reads back. How columns are made in new tables: [support](support.md).
+What a column of each type is read as. This page is made from the tables by which the tests send awkward values of every
+type around: out of the database and back into it, and into DuckDB, Parquet and SQLite. Types without a form of their
+own in Arrow travel as text, which the same type reads back. How columns are made in new tables: [support](support.md).
 """
 SERVERS = {("mysql", "mariadb"): "", ("mysql",): "MySQL only", ("mariadb",): "MariaDB only"}
 

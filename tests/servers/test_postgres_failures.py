@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from tools.servers.server import Server
 
 ROWS = 20_000
-SCHEMA = pa.schema({"n": pa.int64(), "text": pa.string()})
+_FIELDS: list[pa.Field[Any]] = [pa.field("n", pa.int64()), pa.field("text", pa.string())]
+SCHEMA = pa.schema(_FIELDS)
 
 
 def batches(after_first: Callable[[], object] = lambda: None) -> Iterator[pa.RecordBatch]:
@@ -78,13 +79,14 @@ def test_a_retry_waits_for_a_server_that_comes_back() -> None:
 
 def test_a_full_disk_is_named_and_nothing_is_changed() -> None:
     with postgres_with_little_disk(megabytes=16) as server, open_store("memory:") as store:
-        execute(server.url, "CREATE TABLE numbers (n bigint, text text) TABLESPACE small")
+        make = "CREATE TABLE numbers (n bigint, text text) TABLESPACE small"
+        execute(server.url, make)
         texts = pa.array([os.urandom(1000).hex() for _ in range(1000)])
         many = [pa.record_batch([pa.array(range(1000)), texts], schema=SCHEMA)] * 20
         with pytest.raises(DiskFullError) as caught:
             run_job(load(server, lambda: iter(many)), store=store)
         assert "Nothing was committed" in caught.value.hint
         assert execute(server.url, "SELECT count(*) FROM numbers") == [(0,)]
-        execute(server.url, "TRUNCATE numbers")
+        execute(server.url, "DROP TABLE numbers", make)
         few = iter([pa.record_batch([pa.array([1]), pa.array(["a"])], schema=SCHEMA)])
         assert run_job(load(server, lambda: few), store=store).inserted == 1
