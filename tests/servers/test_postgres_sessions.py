@@ -182,7 +182,8 @@ class TestLostConnection:
 
         def kill() -> None:
             assert begun.wait(30)
-            execute(url, f"SELECT pg_terminate_backend(pid) FROM ({_BUSY}) AS busy")
+            while execute(url, f"SELECT pg_terminate_backend(pid) FROM ({_BUSY}) AS busy"):
+                time.sleep(0.02)  # until it is gone: the server takes its time
             go.set()
 
         killer = threading.Thread(target=kill)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,6 +118,9 @@ def test_a_replica_is_told_from_a_server_that_takes_writes() -> None:
         execute(primary.url, "CREATE DATABASE store")
         with open_store(in_database(primary.url, "store")) as store:
             run = store.begin("orders")
+        caught_up = f"SELECT pg_last_wal_replay_lsn() >= '{execute(primary.url, 'SELECT pg_current_wal_lsn()')[0][0]}'"
+        while execute(standby.url, caught_up) != [(True,)]:
+            time.sleep(0.05)
         with open_store(in_database(standby.url, "store")) as copy:
             with pytest.raises(StoreError, match="name the one that takes writes"):
                 copy.begin("customers")
