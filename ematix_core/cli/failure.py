@@ -85,11 +85,16 @@ def users_trace(error: EmatixError) -> str:
     if cause is None or isinstance(cause, EmatixError):
         return ""
     frames = traceback.extract_tb(cause.__traceback__)
-    if all(frame.filename.startswith(_NOT_THE_USERS) for frame in frames):
+    if not any(_is_users(frame) for frame in frames):
         return ""
     exception = traceback.TracebackException.from_exception(cause)
     exception.stack = traceback.StackSummary.from_list([f for f in frames if not f.filename.startswith(_OURS)])
     return mask("".join(exception.format()))
+
+
+def _is_users(frame: traceback.FrameSummary) -> bool:
+    """Say whether a frame is of the user's code; compiled drivers name their own files by relative paths."""
+    return not frame.filename.startswith(_NOT_THE_USERS) and not frame.filename.endswith((".pyx", ".pxi"))
 
 
 def plainest(error: BaseException) -> BaseException:

@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from ematix_core.cli.failure import users_trace
 from ematix_core.cli.options import output_options
 from ematix_core.cli.root import Root
 from ematix_core.errors import (
@@ -149,3 +150,13 @@ def test_wrong_declaration_is_shown_by_itself_with_its_line() -> None:
     error.__cause__ = DeclarationError("unknown mode 'mrge'", where="job orders", hint="Did you mean 'merge'?")
     expected = "error: unknown mode 'mrge' (pipelines.py, line 3, job orders)\nDid you mean 'merge'?\n"
     assert _fail(error).stderr == expected
+
+
+def test_the_frames_of_a_compiled_driver_are_not_the_users() -> None:
+    error = SqlError("syntax error", statement="SELEC 1")
+    try:
+        exec(compile("1 / 0", "driver/protocol.pyx", "exec"), {"__file__": "driver"})  # noqa: S102 - makes such a frame
+    except ZeroDivisionError as raised:
+        raised.__traceback__ = raised.__traceback__ and raised.__traceback__.tb_next
+        error.__cause__ = raised
+    assert users_trace(error) == ""
