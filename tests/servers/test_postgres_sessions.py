@@ -182,7 +182,10 @@ class TestLostConnection:
 
         def kill() -> None:
             assert begun.wait(30)
-            while execute(url, f"SELECT pg_terminate_backend(pid) FROM ({_BUSY}) AS busy"):
+            terminate = f"SELECT pg_terminate_backend(pid) FROM ({_BUSY}) AS busy"
+            while not execute(url, terminate):
+                time.sleep(0.02)  # until it is there: batches are read ahead of it
+            while execute(url, terminate):
                 time.sleep(0.02)  # until it is gone: the server takes its time
             go.set()
 
