@@ -20,8 +20,10 @@
         ├── KeyViolationError              NULL or duplicate merge keys
         ├── CheckFailedError               a data check with severity "fail"
         ├── EmptySourceError               deletes requested with an empty source
+        ├── AccessError                    the system refuses the user, or what the user may do
         ├── ConnectError      [Transient]  cannot reach or open the system
         ├── LockedError       [Transient]  another process holds the system
+        ├── ConflictError     [Transient]  another transaction got in the way, and this one was rolled back
         ├── DiskFullError                  no space left where the system writes
         └── CancelledError                 stopped by Ctrl-C or by request; rolled back
 
@@ -208,12 +210,23 @@ class EmptySourceError(RunError):
     """Deletes were asked for and the source is empty: refused, because it would delete everything."""
 
 
+class AccessError(RunError):
+    """The system refuses this user, this password, or what the user may do."""
+
+
 class ConnectError(RunError, Transient):
     """The system cannot be reached or opened."""
 
 
 class LockedError(RunError, Transient):
     """Another process holds the system, and the wait limit has passed."""
+
+
+class ConflictError(RunError, Transient):
+    """Another transaction got in the way, and this one was rolled back.
+
+    A deadlock, a serialization failure, a table made at the same moment.
+    """
 
 
 class DiskFullError(RunError):

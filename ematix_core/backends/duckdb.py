@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 from ematix_core.backends.duck.connection import driver, open_duck
 from ematix_core.backends.duck.session import LIMITS, TYPES, DuckSession, DuckSource, statement, transaction
 from ematix_core.backends.protocols import LocalQuery
+from ematix_core.backends.tables import TableTarget
 from ematix_core.errors import ConfigError, ConnectError, EmatixError
 from ematix_core.failpoint import failpoint
 from ematix_core.sql.dialect import Dialect, Replace, Upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from ematix_core.backends.protocols import Query
     from ematix_core.model.connection import Connection
-    from ematix_core.model.table import Column, TableName
+    from ematix_core.model.table import TableName
 
 DIALECT = Dialect(
     name="duckdb",
@@ -150,7 +151,7 @@ class _NoTables(DuckSession):
         """Return None: there is no table."""
 
 
-class DuckDBTarget:
+class DuckDBTarget(TableTarget):
     """Writes to a database file, which is made on first use."""
 
     dialect = DIALECT
@@ -180,14 +181,6 @@ class DuckDBTarget:
                 yield session
             finally:
                 self._session = None
-
-    def check_columns(self, columns: Sequence[Column]) -> None:
-        """Do nothing: the Dialect says all."""
-
-    def interrupt(self) -> None:
-        """Stop the running session."""
-        if (session := self._session) is not None:
-            session.stop()
 
     def exclusive(self) -> Path | None:
         """DuckDB keeps every other process out while the file is open."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.protocols import LoadRecord, SourceFile
+from ematix_core.failpoint import failpoint
 from ematix_core.model.table import TableName
 
 if TYPE_CHECKING:
@@ -98,3 +99,28 @@ class SqlLedger:
         row = found[0]
         loaded_at = datetime.fromisoformat(row["loaded_at"])
         return LoadRecord(row["scope"], row["load_id"], loaded_at, row["watermark"], json.loads(row["counts"]))
+
+
+class LedgerSession:
+    """The bookkeeping of a Session, by its ledger. Failpoints: `<kind>.record.before`, `.after`."""
+
+    kind: str
+    _ledger: SqlLedger
+
+    def last_load(self, scope: str) -> LoadRecord | None:
+        """See SqlLedger."""
+        return self._ledger.last_load(scope)
+
+    def find_load(self, scope: str, load_id: str) -> LoadRecord | None:
+        """See SqlLedger."""
+        return self._ledger.find_load(scope, load_id)
+
+    def loaded_files(self, scope: str) -> frozenset[SourceFile]:
+        """See SqlLedger."""
+        return self._ledger.loaded_files(scope)
+
+    def record_load(self, record: LoadRecord, files: Sequence[SourceFile]) -> None:
+        """See SqlLedger."""
+        failpoint(f"{self.kind}.record.before")
+        self._ledger.record_load(record, files)
+        failpoint(f"{self.kind}.record.after")

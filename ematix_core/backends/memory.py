@@ -12,19 +12,18 @@ from ematix_core.backends.duck.session import DuckSession, DuckSource, statement
 from ematix_core.backends.duckdb import DIALECT as DUCKDB
 from ematix_core.backends.ledger import SqlLedger
 from ematix_core.backends.protocols import LocalQuery
+from ematix_core.backends.tables import TableTarget
 from ematix_core.errors import ConfigError
 from ematix_core.model.connection import MemoryConnection
 from ematix_core.model.table import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from duckdb import DuckDBPyConnection
 
     from ematix_core.backends.protocols import Query
     from ematix_core.model.connection import Connection
-    from ematix_core.model.table import Column
 
 # One process, and sessions are transactions on cursors of their own: nothing has to queue.
 DIALECT = replace(DUCKDB, name="memory", one_writer=False)
@@ -91,12 +90,8 @@ class MemorySource(DuckSource):
             return None
         return LocalQuery(query.sql or statement(query)[0], parameters=query.parameters)
 
-    def exclusive(self) -> Path | None:
-        """Nothing outside this process can reach it."""
-        return None
 
-
-class MemoryTarget:
+class MemoryTarget(TableTarget):
     """Writes the connection's tables."""
 
     dialect = DIALECT
@@ -122,18 +117,3 @@ class MemoryTarget:
         finally:
             self._session = None
             own.close()
-
-    def check_columns(self, columns: Sequence[Column]) -> None:
-        """Do nothing: the Dialect says all."""
-
-    def interrupt(self) -> None:
-        """Stop the running session."""
-        if (session := self._session) is not None:
-            session.stop()
-
-    def exclusive(self) -> Path | None:
-        """Nothing outside this process can reach it."""
-        return None
-
-    def close(self) -> None:
-        """Keep the database: it lives as long as the connection object."""

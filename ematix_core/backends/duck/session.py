@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema, plain_table
 from ematix_core.backends.duck.connection import BATCH_ROWS, driver, make_room, quote, relation, translated
 from ematix_core.backends.feed import Feed
-from ematix_core.backends.ledger import SqlLedger
+from ematix_core.backends.ledger import LedgerSession, SqlLedger
+from ematix_core.backends.tables import TableSource
 from ematix_core.errors import CancelledError, MissingSourceError, SqlError, UnsupportedError, near
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import Column, TableName, columns_from
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-    from ematix_core.backends.protocols import LoadRecord, Query, SourceFile
-    from ematix_core.errors import EmatixError
+    from ematix_core.backends.protocols import Query
 
 # https://duckdb.org/docs/current/sql/data_types/overview: kinds that are missing here cannot be stored (duration).
 TYPES = {
@@ -60,7 +60,7 @@ def _value(value: Any) -> Any:  # noqa: ANN401 - whatever a job binds
     return value.as_py()
 
 
-class DuckSource:
+class DuckSource(TableSource):
     """Reads from a database; the subclass says how to open it, and which kind it is."""
 
     kind = ""
@@ -107,19 +107,6 @@ class DuckSource:
         failpoint(f"{self.kind}.read.after")
         return pa.RecordBatchReader.from_batches(schema, batches())
 
-    def explain(self, error: EmatixError) -> EmatixError:
-        """Return the error: the statement says all."""
-        return error
-
-    def files(self, query: Query) -> Sequence[SourceFile] | None:
-        """Return None: tables are no files."""
-        del query
-        return None
-
-    def rejected(self) -> pa.Table | None:
-        """Return None: a database has no malformed lines."""
-        return None
-
     def check(self) -> str:
         """Return the version of DuckDB."""
         with translated("SELECT version()"):
@@ -160,7 +147,7 @@ def statement(query: Query) -> tuple[str, Mapping[str, Any]]:
     return sql, dict(bound)
 
 
-class DuckSession:
+class DuckSession(LedgerSession):
     """One transaction, or with `begun=False` a look at the database, on a connection of its own."""
 
     def __init__(self, kind: str, connection: DuckDBPyConnection, *, limited: bool = False) -> None:
@@ -255,24 +242,6 @@ class DuckSession:
         sql, bound = bind(statement, parameters, "named_dollar")
         with translated(sql, statement):
             return plain_table(relation(self.connection, sql, values(dict(bound))).to_arrow_table())
-
-    def last_load(self, scope: str) -> LoadRecord | None:
-        """See SqlLedger."""
-        return self._ledger.last_load(scope)
-
-    def find_load(self, scope: str, load_id: str) -> LoadRecord | None:
-        """See SqlLedger."""
-        return self._ledger.find_load(scope, load_id)
-
-    def loaded_files(self, scope: str) -> frozenset[SourceFile]:
-        """See SqlLedger."""
-        return self._ledger.loaded_files(scope)
-
-    def record_load(self, record: LoadRecord, files: Sequence[SourceFile]) -> None:
-        """See SqlLedger."""
-        failpoint(f"{self.kind}.record.before")
-        self._ledger.record_load(record, files)
-        failpoint(f"{self.kind}.record.after")
 
     def stop(self) -> None:
         """Stop what runs, from another thread."""

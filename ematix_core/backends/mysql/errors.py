@@ -9,8 +9,10 @@ import re
 from typing import TYPE_CHECKING
 
 from ematix_core.errors import (
+    AccessError,
     CancelledError,
     ConfigError,
+    ConflictError,
     ConnectError,
     ConversionError,
     DiskFullError,
@@ -18,22 +20,12 @@ from ematix_core.errors import (
     KeyViolationError,
     LockedError,
     MissingSourceError,
-    Permanent,
     RunError,
     SqlError,
-    Transient,
 )
 
 if TYPE_CHECKING:
     from ematix_core.backends.mysql.address import Address
-
-
-class ConflictError(RunError, Transient):
-    """Two transactions stood in each other's way, and this one was rolled back."""
-
-
-class AccessError(RunError, Permanent):
-    """The server refuses this user, this password, or what the user may do."""
 
 
 class LostConnectionError(ConnectError):

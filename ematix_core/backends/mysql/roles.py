@@ -14,6 +14,7 @@ from ematix_core.backends.mysql.literals import literal
 from ematix_core.backends.mysql.reading import TypedQuery, quote
 from ematix_core.backends.mysql.session import MySQLSession
 from ematix_core.backends.protocols import LocalQuery
+from ematix_core.backends.tables import TableSource, TableTarget
 from ematix_core.errors import EmatixError, MissingSourceError, UnsupportedError, near
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import TableName
@@ -22,11 +23,10 @@ from ematix_core.strategies.plan import STAGING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import pyarrow as pa
 
-    from ematix_core.backends.protocols import Query, SourceFile
+    from ematix_core.backends.protocols import Query
     from ematix_core.model.connection import Connection
     from ematix_core.model.table import Column
     from ematix_core.sql.dialect import Dialect
@@ -35,7 +35,7 @@ _LONGEST_NAME = 64
 _LAST_OF_PLANE_ZERO = "\uffff"
 
 
-class MySQLSource:
+class MySQLSource(TableSource):
     """Reads from a database."""
 
     def __init__(self, connection: Connection) -> None:
@@ -69,19 +69,6 @@ class MySQLSource:
     def explain(self, error: EmatixError) -> EmatixError:
         """Name the tables that there are, when one is missing."""
         return self._known(error) if isinstance(error, MissingTableError) else error
-
-    def files(self, query: Query) -> Sequence[SourceFile] | None:
-        """Return None: tables are no files."""
-        del query
-        return None
-
-    def rejected(self) -> pa.Table | None:
-        """Return None: a database has no malformed lines."""
-        return None
-
-    def exclusive(self) -> Path | None:
-        """Return None: any number of processes may read."""
-        return None
 
     def check(self) -> str:
         """Return the server's product and version, and where it is."""
@@ -126,7 +113,7 @@ def _sql(query: Query) -> str:
     return f"SELECT * FROM {schema}{quote(table.name)}"  # noqa: S608 - quoted names
 
 
-class MySQLTarget:
+class MySQLTarget(TableTarget):
     """Writes to a database."""
 
     def __init__(self, connection: Connection) -> None:
@@ -197,10 +184,3 @@ class MySQLTarget:
             if database is not None:
                 with suppress(EmatixError):  # it has ended meanwhile
                     kill(self._address, database.id, query=True)
-
-    def exclusive(self) -> Path | None:
-        """Return None: any number of processes may write."""
-        return None
-
-    def close(self) -> None:
-        """Nothing is kept open between sessions."""

@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.backends.ledger import SqlLedger
+from ematix_core.backends.ledger import LedgerSession, SqlLedger
 from ematix_core.backends.mysql.columns import table_columns
 from ematix_core.backends.mysql.dialect import exact_collation
 from ematix_core.backends.mysql.literals import bound, literal
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ematix_core.backends.mysql.columns import Declared
     from ematix_core.backends.mysql.connection import Database
-    from ematix_core.backends.protocols import LoadRecord, SourceFile
+    from ematix_core.backends.protocols import LoadRecord
     from ematix_core.types import ColumnType
 
 LOCK_WAIT = 30
@@ -40,8 +40,10 @@ _HIGHEST = re.compile(r"\s*SELECT\s+MAX\(`((?:[^`]|``)+)`\)\s+FROM\s+`((?:[^`]|`
 _COMMITS = re.compile(r"\s*(ANALYZE|OPTIMIZE|CHECK|REPAIR|GRANT|REVOKE|FLUSH|CACHE|LOAD\s+INDEX)\b", re.IGNORECASE)
 
 
-class MySQLSession:
+class MySQLSession(LedgerSession):
     """Statements, loads and bookkeeping. `work` is the second connection; None when the session only looks."""
+
+    kind = "mysql"
 
     def __init__(self, main: Database, work: Database | None) -> None:
         self.main = main
@@ -130,25 +132,11 @@ class MySQLSession:
         facts = self._facts(TableName("", highest[2].replace("``", "`")))
         return found.cast(_typed(found.schema, next((f.type for f in facts if f.name == column), None)))
 
-    def last_load(self, scope: str) -> LoadRecord | None:
-        """See SqlLedger."""
-        return self._ledger.last_load(scope)
-
     def find_load(self, scope: str, load_id: str) -> LoadRecord | None:
         """See SqlLedger. A session that writes holds the scope's lock from here to its end."""
         if self.work is not None and not self._scope:
             self._take(scope)
-        return self._ledger.find_load(scope, load_id)
-
-    def loaded_files(self, scope: str) -> frozenset[SourceFile]:
-        """See SqlLedger."""
-        return self._ledger.loaded_files(scope)
-
-    def record_load(self, record: LoadRecord, files: Sequence[SourceFile]) -> None:
-        """See SqlLedger."""
-        failpoint("mysql.record.before")
-        self._ledger.record_load(record, files)
-        failpoint("mysql.record.after")
+        return super().find_load(scope, load_id)
 
     def stop(self) -> None:
         """Have the session raise at its next batch or statement; the caller kills what runs now."""

@@ -7,32 +7,24 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.errors import (
+    AccessError,
     CancelledError,
     ConfigError,
+    ConflictError,
     ConnectError,
     ConversionError,
     DiskFullError,
     EmatixError,
     KeyViolationError,
     LockedError,
-    Permanent,
     RunError,
     SqlError,
-    Transient,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ematix_core.backends.postgres.address import Address
-
-
-class ConflictError(RunError, Transient):
-    """Another transaction got in the way: a deadlock, a serialization failure, a table made at the same moment."""
-
-
-class AccessError(RunError, Permanent):
-    """The database refuses the user."""
 
 
 _RETRY = "Run the job again; with retries= it does so by itself."

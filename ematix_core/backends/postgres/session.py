@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.feed import Feed
-from ematix_core.backends.ledger import LOADS, SqlLedger
+from ematix_core.backends.ledger import LOADS, LedgerSession, SqlLedger
 from ematix_core.backends.postgres.catalog import Catalog, qualified, quote
 from ematix_core.backends.postgres.dialect import NAME_BYTES
 from ematix_core.backends.postgres.locks import lock_scope, lock_table
@@ -35,8 +35,10 @@ _CHANGES = re.compile(
 _TEMPORARY = re.compile(r"\s*CREATE\s+TEMP(?:ORARY)?\s+TABLE", re.IGNORECASE)
 
 
-class PostgresSession:
+class PostgresSession(LedgerSession):
     """Statements, loads and bookkeeping on one connection."""
+
+    kind = "postgres"
 
     def __init__(self, link: Link, *, writing: bool = False) -> None:
         self.link = link
@@ -128,27 +130,17 @@ class PostgresSession:
         typed = TypedQuery(self.link, self._catalog, statement, Query(sql=statement, parameters=parameters))
         return pa.Table.from_batches(list(typed.batches()), typed.decoder.schema)
 
-    def last_load(self, scope: str) -> LoadRecord | None:
-        """See SqlLedger."""
-        return self._ledger.last_load(scope)
-
     def find_load(self, scope: str, load_id: str) -> LoadRecord | None:
         """See SqlLedger. A writing session waits first until no other one loads the scope."""
         if self._writing:
             lock_scope(self.link, scope)
-        return self._ledger.find_load(scope, load_id)
-
-    def loaded_files(self, scope: str) -> frozenset[SourceFile]:
-        """See SqlLedger."""
-        return self._ledger.loaded_files(scope)
+        return super().find_load(scope, load_id)
 
     def record_load(self, record: LoadRecord, files: Sequence[SourceFile]) -> None:
         """See SqlLedger. Of two first loads, one makes the tables and the other waits for them."""
-        failpoint("postgres.record.before")
         if self.columns(LOADS) is None:
             lock_scope(self.link, str(LOADS))
-        self._ledger.record_load(record, files)
-        failpoint("postgres.record.after")
+        super().record_load(record, files)
 
     def stop(self) -> None:
         """Stop what runs, on the server too, from another thread."""

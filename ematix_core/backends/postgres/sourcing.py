@@ -15,24 +15,23 @@ from ematix_core.backends.postgres.relay import relay
 from ematix_core.backends.postgres.session import PostgresSession
 from ematix_core.backends.postgres.splitting import pieces, side_by_side
 from ematix_core.backends.protocols import LocalQuery, Query
+from ematix_core.backends.tables import TableSource
 from ematix_core.errors import MissingSourceError, SqlError, near
 from ematix_core.failpoint import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import pyarrow as pa
 
-    from ematix_core.backends.protocols import Session, SourceFile
-    from ematix_core.errors import EmatixError
+    from ematix_core.backends.protocols import Session
     from ematix_core.model.connection import Connection
     from ematix_core.model.table import TableName
 
 _MISSING = re.compile(r'relation "(.*?)" does not exist')
 
 
-class PostgresSource:
+class PostgresSource(TableSource):
     """Reads from a database, each time in one REPEATABLE READ READ ONLY transaction."""
 
     dialect = DIALECT
@@ -85,23 +84,6 @@ class PostgresSource:
         rows = relay(typed, session, table, columns)
         link.execute("ROLLBACK")
         return rows
-
-    def explain(self, error: EmatixError) -> EmatixError:
-        """Return the error: the statement says all."""
-        return error
-
-    def files(self, query: Query) -> Sequence[SourceFile] | None:
-        """Return None: tables are no files."""
-        del query
-        return None
-
-    def rejected(self) -> pa.Table | None:
-        """Return None: a database has no malformed lines."""
-        return None
-
-    def exclusive(self) -> Path | None:
-        """Return None: any number of sessions may read."""
-        return None
 
     def check(self) -> str:
         """Return the server's version and where it is."""

@@ -10,13 +10,12 @@ from ematix_core.backends.postgres.dialect import DIALECT
 from ematix_core.backends.postgres.link import driver
 from ematix_core.backends.postgres.opening import begin_reading, begin_writing, opened
 from ematix_core.backends.postgres.session import PostgresSession, transaction
+from ematix_core.backends.tables import TableTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from ematix_core.model.connection import Connection
-    from ematix_core.model.table import Column
 
 # What a load needs on the server; the connection's options override it. Staging is analysed by 3,000 rows, not 30,000.
 _LOADING = (
@@ -25,7 +24,7 @@ _LOADING = (
 )
 
 
-class PostgresTarget:
+class PostgresTarget(TableTarget):
     """Writes to a database."""
 
     dialect = DIALECT
@@ -53,18 +52,3 @@ class PostgresTarget:
         with closing(opened(self._address)) as link:
             begin_reading(link)
             yield PostgresSession(link)
-
-    def check_columns(self, columns: Sequence[Column]) -> None:
-        """Do nothing: the Dialect says all."""
-
-    def interrupt(self) -> None:
-        """Stop the running session's statement on the server."""
-        if (session := self._session) is not None:
-            session.stop()
-
-    def exclusive(self) -> Path | None:
-        """Return None: PostgreSQL admits many writers."""
-        return None
-
-    def close(self) -> None:
-        """Nothing is kept open between sessions."""

@@ -13,18 +13,18 @@ from ematix_core.backends.sqlite.dialect import DIALECT
 from ematix_core.backends.sqlite.reading import TypedQuery
 from ematix_core.backends.sqlite.session import SQLiteSession, local_name, quote, transaction
 from ematix_core.backends.sqlite.splitting import SplitRead, parts, same_state
+from ematix_core.backends.tables import TableSource, TableTarget
 from ematix_core.errors import ConfigError, ConnectError, EmatixError, MissingSourceError, SqlError, near
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
-    from ematix_core.backends.protocols import Query, SourceFile
+    from ematix_core.backends.protocols import Query
     from ematix_core.model.connection import Connection
-    from ematix_core.model.table import Column
 
 
 def database_file(connection: Connection) -> Path:
@@ -42,7 +42,7 @@ READING = {"cache_size": -8_192}
 """8 MB: a scan comes to each page once, and 64 MB made a load of 6M rows no faster."""
 
 
-class SQLiteSource:
+class SQLiteSource(TableSource):
     """Reads from a database file."""
 
     dialect = DIALECT
@@ -92,23 +92,6 @@ class SQLiteSource:
         if target.kind != DIALECT.name or database_file(target) != self._path:
             return None
         return LocalQuery(_sql(query), parameters=query.parameters)
-
-    def explain(self, error: EmatixError) -> EmatixError:
-        """Return the error: the statement says all."""
-        return error
-
-    def files(self, query: Query) -> Sequence[SourceFile] | None:
-        """Return None: tables are no files."""
-        del query
-        return None
-
-    def rejected(self) -> pa.Table | None:
-        """Return None: a database has no malformed lines."""
-        return None
-
-    def exclusive(self) -> Path | None:
-        """Return None: any number of processes may read."""
-        return None
 
     def check(self) -> str:
         """Return the version of SQLite and the file."""
@@ -177,7 +160,7 @@ def _sql(query: Query) -> str:
     return query.sql or f"SELECT * FROM {quote(local_name(TableName.parse(query.table)))}"  # noqa: S608 - quoted names
 
 
-class SQLiteTarget:
+class SQLiteTarget(TableTarget):
     """Writes to a database file, which is made on first use."""
 
     dialect = DIALECT
@@ -201,20 +184,9 @@ class SQLiteTarget:
         with self._opened(database) as session:
             yield session
 
-    def check_columns(self, columns: Sequence[Column]) -> None:
-        """Do nothing: the Dialect says all."""
-
-    def interrupt(self) -> None:
-        """Stop the running session before its next batch or statement."""
-        if (session := self._session) is not None:
-            session.stop()
-
     def exclusive(self) -> Path | None:
         """Return the file: SQLite admits one writer."""
         return self._path
-
-    def close(self) -> None:
-        """Nothing is kept open between sessions."""
 
     @contextmanager
     def _opened(self, database: Database) -> Iterator[SQLiteSession]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.feed import Feed
-from ematix_core.backends.ledger import SqlLedger
+from ematix_core.backends.ledger import LedgerSession, SqlLedger
 from ematix_core.backends.sqlite import forms
 from ematix_core.backends.sqlite.declared import TYPES, column_type
 from ematix_core.backends.sqlite.reading import TypedQuery
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ematix_core.backends.protocols import LoadRecord, SourceFile
     from ematix_core.backends.sqlite.connection import Database
 
 
@@ -36,8 +35,10 @@ def local_name(table: TableName) -> str:
     return f"{table.schema}_{table.name}" if table.schema not in {"", "main"} else table.name
 
 
-class SQLiteSession:
+class SQLiteSession(LedgerSession):
     """Statements, loads and bookkeeping on one connection."""
+
+    kind = "sqlite"
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -126,24 +127,6 @@ class SQLiteSession:
         self._require_running()
         query = TypedQuery(self.database, statement, parameters)
         return pa.Table.from_batches(list(query.batches()), query.schema)
-
-    def last_load(self, scope: str) -> LoadRecord | None:
-        """See SqlLedger."""
-        return self._ledger.last_load(scope)
-
-    def find_load(self, scope: str, load_id: str) -> LoadRecord | None:
-        """See SqlLedger."""
-        return self._ledger.find_load(scope, load_id)
-
-    def loaded_files(self, scope: str) -> frozenset[SourceFile]:
-        """See SqlLedger."""
-        return self._ledger.loaded_files(scope)
-
-    def record_load(self, record: LoadRecord, files: Sequence[SourceFile]) -> None:
-        """See SqlLedger."""
-        failpoint("sqlite.record.before")
-        self._ledger.record_load(record, files)
-        failpoint("sqlite.record.after")
 
     def stop(self) -> None:
         """Stop before the next batch or statement: ADBC's SQLite driver cannot cancel one that runs."""
