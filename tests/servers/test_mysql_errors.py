@@ -11,12 +11,13 @@ import pymysql
 import pytest
 
 from ematix_core.backends.mysql import session as sessions
-from ematix_core.backends.mysql.errors import AccessError, ConflictError
 from ematix_core.backends.mysql.roles import MySQLSource, MySQLTarget
 from ematix_core.backends.protocols import Query
 from ematix_core.errors import (
+    AccessError,
     CancelledError,
     ConfigError,
+    ConflictError,
     ConnectError,
     ConversionError,
     EmatixError,
