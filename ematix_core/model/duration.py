@@ -15,6 +15,7 @@ _UNITS = {
     "day": timedelta(days=1),
     "week": timedelta(weeks=1),
 }
+_HINT = "Write '1 day', '90 seconds', ..."
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
 
 
@@ -29,10 +30,24 @@ def parse_duration(value: str | timedelta, option: str) -> timedelta:
     return length
 
 
+def parse_seconds(value: float | str | timedelta, option: str) -> float:
+    """Return seconds for a number of them, or for a length of time as `parse_duration` takes it.
+
+    Raises DeclarationError naming `option`, for what is not positive too.
+    """
+    if isinstance(value, str | timedelta):
+        return parse_duration(value, option).total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise DeclarationError(f"{option}={value!r} is no length of time", hint=_HINT)
+    if not 0 < value < float("inf"):
+        raise DeclarationError(f"{option}={value!r} is not positive")
+    return float(value)
+
+
 def _from_text(text: object, option: str) -> timedelta:
     match = _TEXT.fullmatch(str(text))
     if match is None:
-        raise DeclarationError(f"{option}={text!r} is no length of time", hint="Write '1 day', '90 seconds', ...")
+        raise DeclarationError(f"{option}={text!r} is no length of time", hint=_HINT)
     unit = match[2].lower().removesuffix("s")
     if unit not in _UNITS:
         raise DeclarationError(f"{option}={text!r} has an unknown unit", hint=near(unit, _UNITS))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ematix_core.errors import DeclarationError, near
 from ematix_core.model.check import Check
 from ematix_core.model.connection import Connection, ConnectionLike, named_connection
-from ematix_core.model.duration import parse_duration
+from ematix_core.model.duration import parse_seconds
 from ematix_core.model.mode import Merge, Mode, ModeLike, Scd2, parse_mode
 from ematix_core.model.options import explained, explained_decorator, listed, listed_as, tags_of
 from ematix_core.model.retry import Retry
@@ -251,7 +251,8 @@ def job(
             return Job(
                 name=name or body.__name__, body=body, targets=_targets(target, targets, target_connection, each),
                 source_connection=named_connection(source_connection, "source_connection"), source_table=source_table,
-                watermark=watermark, depends_on=_names(depends_on), timeout=_seconds(timeout), on_bad_rows=on_bad_rows,
+                watermark=watermark, depends_on=_names(depends_on), on_bad_rows=on_bad_rows,
+                timeout=None if timeout is None else parse_seconds(timeout, "timeout"),
                 retry=retries if isinstance(retries, Retry) else Retry(retries),
                 schedule=Schedule.of(schedule, timezone), pool=pool, priority=priority, tags=tags_of(tags), owner=owner,
                 doc=inspect.getdoc(body) or "", module=body.__module__,
@@ -288,9 +289,3 @@ def _names(depends_on: Sequence[Job | str] | Job | str) -> tuple[str, ...]:
     hint = "Write depends_on=[other_job] or depends_on=['other_job']."
     items = listed_as(Job | str, depends_on, "depends_on", hint)
     return tuple(item.name if isinstance(item, Job) else item for item in items)
-
-
-def _seconds(timeout: float | str | timedelta | None) -> float | None:
-    if timeout is None or isinstance(timeout, int | float):
-        return timeout
-    return parse_duration(timeout, "timeout").total_seconds()

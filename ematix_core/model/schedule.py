@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ematix_core.errors import DeclarationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from zoneinfo import ZoneInfo
 
 _CRON_FIELDS = 5
@@ -56,16 +57,29 @@ class Schedule:
         if problem:
             raise DeclarationError(f"schedule={self.cron!r} is no cron pattern: {problem}", hint=_CRON_HINT)
 
+    def local(self, instant: datetime) -> datetime:
+        """Return an instant as local time of the schedule's zone."""
+        return instant.astimezone(zone_of(self.timezone))
+
     def next_after(self, instant: datetime) -> datetime:
         """Return the first tick later than `instant`, in UTC. Raises ValueError for an instant without a zone."""
+        return next(self.ticks_after(instant))
+
+    def ticks_after(self, instant: datetime) -> Iterator[datetime]:
+        """Yield the ticks later than `instant`, in UTC, each later than the one before."""
         from cronsim import CronSim
 
         if instant.tzinfo is None:
-            message = "next_after needs an instant with a time zone"
+            message = "ticks need an instant with a time zone"
             raise ValueError(message)
-        # A local time that occurs twice is counted as its first occurrence, which may lie before the instant.
-        ticks = (tick.astimezone(UTC) for tick in CronSim(self.cron, instant.astimezone(zone_of(self.timezone))))
-        return next(tick for tick in ticks if tick > instant)
+        last = instant
+        for local in CronSim(self.cron, self.local(instant)):
+            tick = local.astimezone(UTC)
+            # A local time that occurs twice counts as its first occurrence, which may lie before the instant; several
+            # that the clock skips all become the moment after the gap.
+            if tick > last:
+                yield tick
+                last = tick
 
     def __str__(self) -> str:
         """Return pattern and zone, such as `0 2 * * * Europe/London`."""

@@ -1,0 +1,75 @@
+"""Message sources that need no broker: a folder into which files are dropped, a database table used as a queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ematix_core.errors import DeclarationError, near
+from ematix_core.model.connection import Connection, ConnectionLike, named_connection
+
+After = Literal["delete", "move", "keep"]
+_AFTERS = ("delete", "move", "keep")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageSource:
+    """Where messages come from. Made by `inbox()` or `queue()`; see there for the options."""
+
+    name: str
+    connection: Connection | str
+    path: str = ""
+    table: str = ""
+    id_column: str = "id"
+    payload_column: str = "payload"
+    after: After = "keep"
+
+    @property
+    def connection_name(self) -> str:
+        """The connection's name."""
+        return self.connection.name if isinstance(self.connection, Connection) else self.connection
+
+    def __str__(self) -> str:
+        """Return what a summary calls it, such as `orders_in (inbox/*.json)`."""
+        return f"{self.name} ({self.path or self.table})"
+
+
+def inbox(name: str, *, connection: ConnectionLike, path: str = "*", after: After = "move") -> MessageSource:
+    """Declare a folder as a source of messages: each file that `path` (a glob below the connection) finds is one.
+
+    The position of a message is the file's path, its payload the content: parsed for `.json`, text for other text,
+    nothing for the rest. Files whose name starts with `.` or ends with `.tmp` or `.part` are still being written.
+    `after` a successful run the file is moved into the folder `done` beside it (`move`), deleted, or left (`keep`).
+    """
+    return _source(name, connection, path=path, after=after, option="path", value=path)
+
+
+def queue(
+    name: str, *, connection: ConnectionLike, table: str, id_column: str = "id", payload_column: str = "payload",
+    after: After = "delete",
+) -> MessageSource:  # fmt: skip
+    """Declare a table of a database as a source of messages: each row is one, in the order of `id_column`.
+
+    The position of a message is its id, its payload the value of `payload_column`, parsed when it is JSON. `after` a
+    successful run the row is deleted, or left (`keep`).
+    """
+    if after == "move":
+        raise DeclarationError("a row cannot be moved", where=f"queue {name}", hint="Use after='delete' or 'keep'.")
+    return _source(
+        name, connection, table=table, id_column=id_column, payload_column=payload_column, after=after,
+        option="table", value=table,
+    )  # fmt: skip
+
+
+def _source(name: str, connection: ConnectionLike, *, option: str, value: str, **fields: object) -> MessageSource:
+    where = f"message source {name}"
+    if not name or not value:
+        raise DeclarationError(f"a message source needs a name and {option}=", where=where)
+    if fields["after"] not in _AFTERS:
+        raise DeclarationError(
+            f"unknown after {fields['after']!r}", where=where, hint=near(str(fields["after"]), _AFTERS)
+        )
+    named = named_connection(connection, "connection")
+    if named is None:
+        raise DeclarationError("a message source needs connection=", where=where)
+    return MessageSource(name=name, connection=named, **fields)  # type: ignore[arg-type]

@@ -1,0 +1,75 @@
+"""The ticks of a schedule: the first after a moment, the last up to one, without those that are let go by."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ematix_core.model.schedule import Schedule
+    from ematix_core.scheduler.facts import Span
+
+STEP = timedelta(minutes=1)
+"""The shortest time between two ticks."""
+_REMEMBERED = 4
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+class Ticks:
+    """The ticks of one schedule. Remembers those near the last questions, so that asking again costs no search.
+
+    `skips` of the methods are stretches of time whose ticks do not count.
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._known: dict[datetime, datetime] = {}  # a tick: the moment since which it is known to be the next one
+        self._following: Iterator[datetime] = iter(())  # the ticks later than `_reached`
+        self._reached = _EVER
+
+    def first(self, after: datetime, skips: Sequence[Span] = ()) -> datetime:
+        """Return the first tick that counts later than the moment."""
+        tick = self._next(after)
+        while skips and (span := _covering(tick, skips)):
+            tick = self._next(span[1])
+        return tick
+
+    def last(self, after: datetime, until: datetime, skips: Sequence[Span] = ()) -> datetime | None:
+        """Return the last tick that counts later than `after` and not later than `until`; None when there is none."""
+        tick = self._last(after, until)
+        while tick is not None and skips and (span := _covering(tick, skips)):
+            tick = self._last(after, span[0])
+        return tick
+
+    def _next(self, after: datetime) -> datetime:
+        for known, since in self._known.items():
+            if since <= after < known:
+                return known
+        if self._reached <= after and (tick := next(self._following, None)) is not None and after < tick:
+            return self._remember(self._reached, tick)
+        self._following = self._schedule.ticks_after(after)
+        return self._remember(after, next(self._following))
+
+    def _remember(self, since: datetime, tick: datetime) -> datetime:
+        self._reached = tick
+        self._known[tick] = min(since, self._known.get(tick, since))
+        if len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return tick
+
+    def _last(self, after: datetime, until: datetime) -> datetime | None:
+        """Halve the time in question until it is too short for a tick: years are a matter of some twenty steps."""
+        low, high = self._next(after), until
+        if low > until:
+            return None
+        while high - low >= STEP:
+            middle = low + (high - low) / 2
+            tick = self._schedule.next_after(middle)
+            low, high = (tick, high) if tick <= until else (low, middle)
+        return low
+
+
+def _covering(tick: datetime, skips: Sequence[Span]) -> Span | None:
+    return next((span for span in skips if span[0] < tick <= span[1]), None)
