@@ -25,12 +25,14 @@ def resolve(
     text: str,
     *,
     redactor: Redactor | None = None,
+    secret: bool = False,
     sources: Mapping[str, Callable[[str], str]] = SOURCES,
     environ: Mapping[str, str] = os.environ,
 ) -> str:
     """Return the text with its references replaced. What a reference gives is not searched for further ones.
 
-    The redactor learns what comes from a secret source, and from variables whose name says that they are secret.
+    The redactor learns what comes from a secret source, and from variables whose name says that they are secret;
+    with `secret`, what any reference gives.
     Raises SecretError, naming the reference and what to set, or MissingDriverError.
     """
     resolved = []
@@ -40,13 +42,13 @@ def resolve(
         elif piece.source:
             resolved.append(_from_source(piece, sources))
         elif not environ.get(piece.body) and piece.default is not None:
-            resolved.append(resolve(piece.default, redactor=redactor, sources=sources, environ=environ))
+            resolved.append(resolve(piece.default, redactor=redactor, secret=secret, sources=sources, environ=environ))
         elif piece.body in environ:
             resolved.append(environ[piece.body])
         else:
             raise SecretError(f"{piece} cannot be resolved: the environment has no such variable",
                               hint=f"Set {piece.body}, or give a default: ${{{piece.body}:-...}}.")  # fmt: skip
-        if redactor and isinstance(piece, Reference) and (piece.source or is_secret_name(piece.body)):
+        if redactor and isinstance(piece, Reference) and (secret or piece.source or is_secret_name(piece.body)):
             redactor.learn(resolved[-1])
     return "".join(resolved)
 

@@ -5,6 +5,16 @@ modules = ["pipelines"]                 # what the commands load without --modul
 
 [store]
 url = "sqlite:///.ematix/runs.db"       # a relative path counts from the file's folder
+keep = "90 days"                        # see scheduling
+
+[scheduler]
+executor = "process"                    # see scheduling
+
+[pools]
+warehouse = 2                           # see scheduling
+
+[alerts.oncall]
+kind = "pagerduty"                      # see alerting
 
 [connections.shop]
 kind = "postgres"
@@ -19,14 +29,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from ematix_core.config import tables
+from ematix_core.config.alerting import AlerterSettings, read_alerts
+from ematix_core.config.scheduling import SchedulerSettings, read_keep, read_pools, read_scheduler
 from ematix_core.errors import ConfigError, near
 from ematix_core.model.connection import CONNECTION_CLASSES, Connection, make_connection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
 FILE_NAME = "ematix.toml"
-_TABLES = {"project": {"modules"}, "store": {"url"}}
+_TABLES = ("project", "store", "scheduler", "pools", "alerts", "connections")
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,11 @@ class SettingsFile:
     exists: bool = False
     modules: tuple[str, ...] = ()
     store: str = ""
+    keep: timedelta | None = None
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
+    """What it sets of SchedulerSettings."""
+    pools: Mapping[str, int] = field(default_factory=dict)
+    alerts: Mapping[str, AlerterSettings] = field(default_factory=dict)
     connections: Mapping[str, Connection] = field(default_factory=dict)
 
     @classmethod
@@ -50,15 +69,21 @@ class SettingsFile:
             raise ConfigError(f"the settings cannot be read: {error.strerror}", where=str(path)) from error
         except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
             raise ConfigError(f"the settings are not valid TOML: {error}", where=str(path)) from error
-        _check_keys(content, {*_TABLES, "connections"}, "table", str(path))
+        where = str(path)
+        tables.check_keys(content, _TABLES, "table", where)
+        store = tables.table(content, "store", where, ("url", "keep"))
         return cls(
             path,
             exists=True,
-            modules=_modules(content, path),
-            store=_store(content, path),
+            modules=_modules(content, where),
+            store=_store(store.get("url", ""), path),
+            keep=read_keep(store["keep"], f"{where}, [store]") if "keep" in store else None,
+            scheduler=read_scheduler(content, where),
+            pools=read_pools(content, where),
+            alerts=read_alerts(content, where),
             connections={
-                name: _connection(name, settings, f"{path}, [connections.{name}]")
-                for name, settings in _table(content, "connections", path).items()
+                name: _connection(name, settings, f"{where}, [connections.{name}]")
+                for name, settings in tables.table(content, "connections", where).items()
             },
         )
 
@@ -104,16 +129,35 @@ class Settings:
             or f"sqlite:///{self.directory}/.ematix/runs.db"
         )
 
+    @property
+    def keep(self) -> timedelta | None:
+        """How long runs are kept; None for ever."""
+        return self.project_file.keep or self.user_file.keep
 
-def _modules(content: dict[str, Any], path: Path) -> tuple[str, ...]:
-    modules = _table(content, "project", path).get("modules", [])
+    @property
+    def scheduler(self) -> SchedulerSettings:
+        """How a scheduler works: each key as the project's file has it, else the user's, else the default."""
+        return SchedulerSettings(**{**self.user_file.scheduler, **self.project_file.scheduler})
+
+    @property
+    def pools(self) -> Mapping[str, int]:
+        """How many jobs of each pool run at one time, by the pool's name."""
+        return {**self.user_file.pools, **self.project_file.pools}
+
+    @property
+    def alerts(self) -> Mapping[str, AlerterSettings]:
+        """The alerters by name."""
+        return {**self.user_file.alerts, **self.project_file.alerts}
+
+
+def _modules(content: dict[str, Any], where: str) -> tuple[str, ...]:
+    modules = tables.table(content, "project", where, ("modules",)).get("modules", [])
     if not isinstance(modules, list) or not all(isinstance(module, str) and module for module in modules):
-        raise ConfigError('modules must be a list of names, such as ["pipelines"]', where=f"{path}, [project]")
+        raise ConfigError('modules must be a list of names, such as ["pipelines"]', where=f"{where}, [project]")
     return tuple(modules)
 
 
-def _store(content: dict[str, Any], path: Path) -> str:
-    url = _table(content, "store", path).get("url", "")
+def _store(url: object, path: Path) -> str:
     if not isinstance(url, str):
         raise ConfigError("url must be text, such as 'sqlite:///runs.db'", where=f"{path}, [store]")
     scheme, slashes, rest = url.partition(":///")
@@ -131,18 +175,3 @@ def _connection(name: str, settings: object, where: str) -> Connection:
     if "name" in settings:
         raise ConfigError("a connection's name is that of its table", where=where, hint="Remove name = ...")
     return make_connection(name, kind, {key: value for key, value in settings.items() if key != "kind"})
-
-
-def _table(content: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
-    table = content.get(name, {})
-    if not isinstance(table, dict):
-        raise ConfigError(f"{name} must be a table", where=str(path), hint=f"Write [{name}].")
-    if name in _TABLES:
-        _check_keys(table, _TABLES[name], "key", f"{path}, [{name}]")
-    return table
-
-
-def _check_keys(table: dict[str, Any], known: set[str], what: str, where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise ConfigError(f"unknown {what} {key!r}", where=where, hint=near(key, known))
