@@ -9,7 +9,11 @@
     ├── UnsupportedError                   the system cannot do this; raised when the job is planned
     ├── MissingDriverError                 a package is not installed
     ├── StoreError                         the control database
-    │   └── AlreadyRunningError            the job has an open run in a living process
+    │   ├── UnknownRunError                no run has that id
+    │   ├── AlreadyRunningError            the job or workflow has an open run in a living process
+    │   └── LeaseLostError                 another scheduler has taken over
+    ├── AlertError                         an alert cannot be delivered
+    │   └── ReceiverError     [Transient]  the receiver cannot be reached, or has trouble of its own
     └── RunError                           while a job runs
         ├── SourceError                    reading failed
         │   ├── MissingSourceError         file or table not there
@@ -143,8 +147,24 @@ class StoreError(EmatixError, Permanent):
     """The control database cannot be opened, read or written."""
 
 
+class UnknownRunError(StoreError):
+    """No run, or no workflow run, has an id that begins so."""
+
+
 class AlreadyRunningError(StoreError):
-    """The job has an open run whose process lives: a second one is refused."""
+    """The job or workflow has an open run whose process lives: a second one is refused."""
+
+
+class LeaseLostError(StoreError):
+    """This scheduler's lease is another's by now: what it wanted to write was not written."""
+
+
+class AlertError(EmatixError, Permanent):
+    """An alert cannot be delivered: the receiver refuses it, or its settings are wrong."""
+
+
+class ReceiverError(AlertError, Transient):
+    """The receiver of alerts cannot be reached, or has trouble of its own."""
 
 
 class RunError(EmatixError, Permanent):
