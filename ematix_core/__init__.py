@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         connection,
     )
     from ematix_core.model.job import Job, job, pipeline, target
+    from ematix_core.model.message import inbox, queue
     from ematix_core.model.mode import append, merge, scd2, truncate
     from ematix_core.model.project import Project
     from ematix_core.model.retry import Retry
@@ -45,6 +46,7 @@ _HOMES = {
         "PostgresConnection", "SQLiteConnection", "connection",
     ),
     "ematix_core.model.job": ("Job", "job", "pipeline", "target"),
+    "ematix_core.model.message": ("inbox", "queue"),
     "ematix_core.model.mode": ("append", "merge", "scd2", "truncate"),
     "ematix_core.model.project": ("Project",),
     "ematix_core.model.retry": ("Retry",),
@@ -66,8 +68,9 @@ __all__ = [
     "Connection", "DuckDBConnection", "EmatixError", "Job", "JobPlan", "ManagedTable", "MemoryConnection",
     "MySQLConnection", "ObjectStoreConnection", "PostgresConnection", "Project", "Retry", "RunResult",
     "SQLiteConnection", "TableDef", "Workflow", "WorkflowResult", "all_of", "any_of", "append", "connection",
-    "deduplicate_by", "ematix", "errors", "expect", "filter_where", "job", "limit", "merge", "natural_key",
-    "normalize", "pipeline", "pk", "sample", "scd2", "table", "target", "transform", "truncate", "types", "workflow",
+    "deduplicate_by", "ematix", "errors", "expect", "filter_where", "inbox", "job", "limit", "merge", "natural_key",
+    "normalize", "pipeline", "pk", "queue", "sample", "scd2", "table", "target", "transform", "truncate", "types",
+    "workflow",
 ]  # fmt: skip
 
 

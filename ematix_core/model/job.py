@@ -11,7 +11,7 @@ from ematix_core.model.check import Check
 from ematix_core.model.connection import Connection, ConnectionLike, named_connection
 from ematix_core.model.duration import parse_seconds
 from ematix_core.model.mode import Merge, Mode, ModeLike, Scd2, parse_mode
-from ematix_core.model.options import explained, explained_decorator, listed, listed_as, tags_of
+from ematix_core.model.options import check_queueing, explained, explained_decorator, listed, listed_as, tags_of
 from ematix_core.model.retry import Retry
 from ematix_core.model.schedule import Schedule
 from ematix_core.model.table import TableDef, TableLike, TableName
@@ -153,8 +153,7 @@ class Job:
 
     def __post_init__(self) -> None:
         """Check the options that have no type of their own."""
-        if self.timeout is not None and self.timeout <= 0:
-            raise DeclarationError(f"timeout={self.timeout!r}: must be a positive number of seconds")
+        check_queueing(self.pool, self.priority)
         if self.on_bad_rows not in _BAD_ROWS:
             raise DeclarationError(f"unknown on_bad_rows {self.on_bad_rows!r}", hint=near(self.on_bad_rows, _BAD_ROWS))
         for parameter in inspect.signature(self.body).parameters.values():
@@ -179,6 +178,12 @@ class Job:
         """The source connection's name; empty when the target's connection is the source."""
         source = self.source_connection
         return source.name if isinstance(source, Connection) else source or ""
+
+    @property
+    def connection_names(self) -> tuple[str, ...]:
+        """The names of its connections, of source and targets, each once."""
+        names = [self.source_name, *(target.connection_name for target in self.targets)]
+        return tuple(dict.fromkeys(filter(None, names)))
 
     def plan(self, project: ConnectionLookup | None = None) -> JobPlan:
         """Return every statement that `run()` would execute, with the reason for each choice; changes nothing.

@@ -32,9 +32,21 @@ def load(source: str | Path) -> Iterator[ModuleType]:
 
     Raises ProjectError when there is no such thing, and when a module raises while it is imported.
     """
-    module = _load_path(Path(source)) if _is_path(source) else _load_name(str(source))
-    yield module
-    yield from _submodules(module)
+    for module in load_good(source):
+        if isinstance(module, ProjectError):
+            raise module
+        yield module
+
+
+def load_good(source: str | Path) -> Iterator[ModuleType | ProjectError]:
+    """Import as `load` does, but yield the error in place of a module that raises, and go on with the others."""
+    try:
+        module = _load_path(Path(source)) if _is_path(source) else _load_name(str(source))
+    except ProjectError as error:
+        yield error
+    else:
+        yield module
+        yield from _submodules(module)
 
 
 def root_of(module: ModuleType) -> Path:
@@ -109,16 +121,24 @@ def _load_apart(name: str, path: Path) -> ModuleType:
     return module
 
 
-def _submodules(package: ModuleType) -> Iterator[ModuleType]:
+def _submodules(package: ModuleType) -> Iterator[ModuleType | ProjectError]:
     for found in pkgutil.iter_modules(getattr(package, "__path__", []), f"{package.__name__}."):
         if found.name.endswith(".__main__"):
             continue  # importing it would run the program
         try:
-            module = importlib.import_module(found.name)
-        except (Exception, SystemExit) as error:
-            raise _failure(found.name, error) from error
-        yield module
-        yield from _submodules(module)
+            module = _load_submodule(found.name)
+        except ProjectError as error:
+            yield error
+        else:
+            yield module
+            yield from _submodules(module)
+
+
+def _load_submodule(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise _failure(name, error) from error
 
 
 def _search(folder: Path) -> None:

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
 from ematix_core.errors import DeclarationError, near
+from ematix_core.model.broken import breakable, refers_to_broken
 
 if TYPE_CHECKING:
     from types import UnionType
@@ -26,12 +27,13 @@ def explained(what: str, *, kind: str = "", hint: str = "") -> Callable[[Callabl
     def wrap(function: Callable[_P, _R]) -> Callable[_P, _R]:
         @wraps(function)
         def call(*args: _P.args, **options: _P.kwargs) -> _R:
-            if error := misuse(function, what, args, options, hint=hint):
+            error = misuse(function, what, args, options, hint=hint) or refers_to_broken(args, options)
+            if error:
                 name = args[0] if args else options.get("name")
                 raise error.at(f"{kind} {getattr(name, 'name', name)}") if kind and name else error
             return function(*args, **options)
 
-        return call
+        return breakable(call)
 
     return wrap
 
@@ -45,9 +47,10 @@ def explained_decorator(what: str, *, kind: str, hint: str) -> Callable[[Callabl
     def wrap(function: Callable[_P, _R]) -> Callable[_P, _R]:
         @wraps(function)
         def call(*args: _P.args, **options: _P.kwargs) -> _R:
-            found = misuse(function, what, args, options)
+            found = misuse(function, what, args, options) or refers_to_broken(args, options)
+            named = str(options.get("name") or "")
             if found is None:
-                return function(*args, **options)
+                return cast("_R", breakable(cast("Callable[..., Any]", function(*args, **options)), name=named))
             bare = len(args) == 1 and inspect.isfunction(args[0])
             error = DeclarationError(f"{what} stands without options", hint=hint) if bare else found
 
@@ -55,8 +58,8 @@ def explained_decorator(what: str, *, kind: str, hint: str) -> Callable[[Callabl
                 raise error.at(f"{kind} {options.get('name') or body.__name__}")
 
             if bare:
-                refuse(cast("Callable[..., Any]", args[0]))
-            return cast("_R", refuse)
+                return cast("_R", breakable(refuse)(cast("Callable[..., Any]", args[0])))
+            return cast("_R", breakable(refuse, name=named))
 
         return call
 
@@ -110,3 +113,13 @@ def listed_as(
 def tags_of(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - see listed
     """Return what `tags=` was given: one text or several. Raises DeclarationError for what is no text."""
     return listed_as(str, value, "tags", "Write tags='nightly' or tags=['nightly', 'crm'].")
+
+
+def check_queueing(pool: object, priority: object) -> None:
+    """Check the options by which runs queue for a place. Raises DeclarationError."""
+    if not isinstance(pool, str):
+        raise DeclarationError(f"pool={pool!r} is no name", hint="Write pool='warehouse'.")
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        raise DeclarationError(
+            f"priority={priority!r} is no whole number", hint="Write priority=10: higher runs first."
+        )

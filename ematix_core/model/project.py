@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from ematix_core.errors import ProjectError, UnknownConnectionError, near
 from ematix_core.model.connection import Connection
-from ematix_core.model.graph import find_cycle, levels
+from ematix_core.model.graph import levels
 from ematix_core.model.job import Job
+from ematix_core.model.problems import Problem, problems
 from ematix_core.model.table import TableDef
 from ematix_core.model.workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+    from types import ModuleType
 
 Declaration = Connection | TableDef | Job | Workflow
 _D = TypeVar("_D")
@@ -47,32 +49,70 @@ class Project:
         if not modules:
             raise ProjectError("there is nothing to load", hint="Name a module, a package or a .py file.")
         loaded = [module for source in modules for module in load(source)]
-        found = ((value, module.__name__) for module in loaded for value in list(vars(module).values()))
-        return cls._of(found, root_of(loaded[0]))
+        return cls._checked(_collect(loaded), root_of(loaded[0]))
+
+    @classmethod
+    def load_good(cls, *modules: str | Path) -> tuple[Project, tuple[str, ...]]:
+        """Load what is good of the modules, and return what had to be left out, and why, a message each.
+
+        Left out are a declaration that contradicts itself, jobs and workflows that do not fit together, whatever
+        depends on these, and modules that cannot be imported. Who only waits for such a one (`triggered_by=`) stays.
+        """
+        from ematix_core.model.broken import keep_good
+        from ematix_core.model.loading import load_good, root_of
+
+        with keep_good() as broken:
+            found = [module for source in modules for module in load_good(source)]
+        failures = [one for one in found if isinstance(one, ProjectError)]
+        loaded = [one for one in found if not isinstance(one, ProjectError)]
+        collection = _collect(loaded)
+        project = cls._gathered(collection, root_of(loaded[0]) if loaded else Path.cwd())
+        messages = [*map(str, failures), *(str(one.error) for one in broken)]
+        left_out = {one.name for one in broken}
+        if failures:  # what is waited for and unknown may well be in there
+            left_out |= {name for workflow in project.workflows.values() for name in workflow.waits_for()}
+        troubles = [*collection.problems(), *problems(project, left_out)]
+        while troubles:
+            messages += [problem.text for problem in troubles]
+            gone = {name for problem in troubles for name in problem.names}
+            left_out |= gone
+            project = project.without(gone)
+            troubles = list(problems(project, left_out))
+        return project, tuple(messages)
 
     @classmethod
     def of(cls, *declarations: Declaration, root: Path | None = None) -> Project:
         """Make a project of declarations at hand; `root` is the working directory unless given."""
-        return cls._of(((declaration, "") for declaration in declarations), root or Path.cwd())
+        collection = _Collection()
+        for declaration in declarations:
+            collection.add(declaration, "")
+        return cls._checked(collection, root or Path.cwd())
 
     @classmethod
-    def _of(cls, found: Iterable[tuple[object, str]], root: Path) -> Project:
-        collection = _Collection()
-        for value, place in found:
-            collection.add(value, place)
-        project = cls(
+    def _checked(cls, collection: _Collection, root: Path) -> Project:
+        project = cls._gathered(collection, root)
+        found = [problem.text for problem in (*collection.problems(), *problems(project))]
+        if len(found) == 1:
+            raise ProjectError(found[0])
+        if found:
+            raise ProjectError(f"the project has {len(found)} problems:\n" + "\n".join(f"- {text}" for text in found))
+        return project
+
+    @classmethod
+    def _gathered(cls, collection: _Collection, root: Path) -> Project:
+        return cls(
             connections=MappingProxyType(collection.connections),
             tables=MappingProxyType(collection.tables),
             jobs=MappingProxyType(collection.jobs),
             workflows=MappingProxyType(collection.workflows),
             root=root,
         )
-        problems = [*collection.duplicates, *_problems(project)]
-        if len(problems) == 1:
-            raise ProjectError(problems[0])
-        if problems:
-            raise ProjectError(f"the project has {len(problems)} problems:\n" + "\n".join(f"- {p}" for p in problems))
-        return project
+
+    def without(self, names: Collection[str]) -> Project:
+        """Return the project without the jobs and workflows of these names."""
+        jobs = {name: job for name, job in self.jobs.items() if name not in names}
+        workflows = {name: workflow for name, workflow in self.workflows.items() if name not in names}
+        return replace(self, jobs=MappingProxyType(jobs), workflows=MappingProxyType(workflows))
 
     def job(self, name: str) -> Job:
         """Return the job of that name. Raises ProjectError with the nearest known one."""
@@ -99,9 +139,8 @@ class Project:
         """
         missing: dict[str, tuple[str, ...]] = {}
         for job in self.jobs.values():
-            names = dict.fromkeys([job.source_name, *(target.connection_name for target in job.targets)])
-            for name in names:
-                if name and name not in self.connections:
+            for name in job.connection_names:
+                if name not in self.connections:
                     missing[name] = (*missing.get(name, ()), job.name)
         return missing
 
@@ -120,7 +159,7 @@ class _Collection:
         self.tables: dict[str, TableDef] = {}
         self.jobs: dict[str, Job] = {}
         self.workflows: dict[str, Workflow] = {}
-        self.duplicates: list[str] = []
+        self.duplicates: list[tuple[str, str, str]] = []  # kind, name, message
         self._seen: dict[int, object] = {}
         self._places: dict[int, str] = {}
 
@@ -145,6 +184,8 @@ class _Collection:
                 self._claim("workflow", self.workflows, value.name, value)
                 for job in value.jobs:
                     self.add(job, place)
+                if value.messages is not None:
+                    self.add(value.messages.connection, place)
 
     def _claim(self, kind: str, known: dict[str, _D], name: str, value: _D) -> None:
         first = known.setdefault(name, value)
@@ -152,41 +193,24 @@ class _Collection:
             return
         places = list(dict.fromkeys(self._places[id(one)] for one in (first, value)))
         where = f" ({' and '.join(places)})" if any(places) else ""
-        self.duplicates.append(f"two {kind}s are named {name!r}{where}")
+        self.duplicates.append((kind, name, f"two {kind}s are named {name!r}{where}"))
+
+    def problems(self) -> list[Problem]:
+        """Return a problem for each name that two declarations claim; a connection's is about those that use it."""
+        return [
+            Problem(text, self._users(name) if kind == "connection" else (name,))
+            for kind, name, text in self.duplicates
+        ]
+
+    def _users(self, connection: str) -> tuple[str, ...]:
+        jobs = [job.name for job in self.jobs.values() if connection in job.connection_names]
+        listening = [w.name for w in self.workflows.values() if w.messages and w.messages.connection_name == connection]
+        return (*jobs, *listening)
 
 
-def _problems(project: Project) -> Iterator[str]:
-    """Yield one line for each thing that does not fit together."""
-    jobs, workflows = project.jobs, project.workflows
-    for name in jobs:
-        if name in workflows:
-            yield f"{name!r} is the name of a job and of a workflow: triggers and commands could not tell them apart"
-    for job in jobs.values():
-        for upstream in job.depends_on:
-            if upstream not in jobs:
-                yield f"job {job.name} depends on {upstream!r}, which is no job. {near(upstream, jobs)}"
-    for workflow in workflows.values():
-        for event in _events(workflow):
-            if event not in jobs and event not in workflows:
-                known = [*jobs, *workflows]
-                yield f"workflow {workflow.name} waits for {event!r}, which is no workflow or job. {near(event, known)}"
-    if cycle := find_cycle({job.name: job.depends_on for job in jobs.values()}):
-        yield f"jobs depend on each other in a circle: {' -> '.join(cycle)}"
-    if cycle := find_cycle(_trigger_graph(project)):
-        yield f"workflows set each other off in a circle: {' -> '.join(cycle)}"
-
-
-def _events(workflow: Workflow) -> tuple[str, ...]:
-    return workflow.trigger.names() if workflow.trigger is not None else ()
-
-
-def _trigger_graph(project: Project) -> dict[str, list[str]]:
-    """Return each workflow with the workflows that can set it off, themselves or through a job of theirs."""
-    homes: dict[str, list[str]] = {name: [name] for name in project.workflows}
-    for workflow in project.workflows.values():
-        for job in workflow.jobs:
-            homes.setdefault(job.name, []).append(workflow.name)
-    return {
-        workflow.name: [home for event in _events(workflow) for home in homes.get(event, [])]
-        for workflow in project.workflows.values()
-    }
+def _collect(modules: Iterable[ModuleType]) -> _Collection:
+    collection = _Collection()
+    for module in modules:
+        for value in list(vars(module).values()):
+            collection.add(value, module.__name__)
+    return collection

@@ -10,7 +10,7 @@ from ematix_core.model.duration import parse_seconds
 from ematix_core.model.graph import find_cycle, levels
 from ematix_core.model.job import Job
 from ematix_core.model.message import MessageSource
-from ematix_core.model.options import explained, listed, listed_as, tags_of
+from ematix_core.model.options import check_queueing, explained, listed, listed_as, tags_of
 from ematix_core.model.schedule import Schedule
 from ematix_core.model.trigger import AnyOf, Trigger, TriggerLike, parse_trigger
 
@@ -50,6 +50,10 @@ class Workflow:
         """Return each job's name with the jobs of this workflow that it depends on."""
         inside = {job.name for job in self.jobs}
         return {job.name: tuple(name for name in job.depends_on if name in inside) for job in self.jobs}
+
+    def waits_for(self) -> tuple[str, ...]:
+        """Return the names of the workflows and jobs whose success the trigger looks at."""
+        return self.trigger.names() if self.trigger is not None else ()
 
     def order(self) -> tuple[tuple[Job, ...], ...]:
         """Return the jobs in levels: each depends only on jobs of earlier levels, so a level may run at once."""
@@ -165,11 +169,12 @@ def _check(workflow: Workflow) -> None:
     for name in names:
         if names.count(name) > 1:
             raise DeclarationError(f"two jobs are named {name!r}", hint="List each job once, under a name of its own.")
-    _check_conditions(workflow)
+    check_queueing(workflow.pool, workflow.priority)
     if workflow.catchup not in _CATCHUPS:
         raise DeclarationError(f"unknown catchup {workflow.catchup!r}", hint=near(workflow.catchup, _CATCHUPS))
     if cycle := find_cycle(workflow.graph()):
         raise DeclarationError(f"jobs depend on each other in a circle: {' -> '.join(cycle)}")
+    _check_conditions(workflow)
 
 
 def _check_conditions(workflow: Workflow) -> None:

@@ -34,7 +34,7 @@ class Orders:
     price: Numeric[12, 2]
 @ematix.job(target=Orders, target_connection=wh, checks=[ematix.expect.not_null("id")])
 def orders(): return "SELECT 1"
-ematix.Project.of(ematix.workflow("nightly", jobs=[orders]))
+ematix.Project.of(ematix.workflow("nightly", jobs=[orders], on_message=ematix.inbox("in", connection=wh)))
 """
     assert not modules_after(declare) & set(HEAVY)
 

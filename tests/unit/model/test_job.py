@@ -120,7 +120,7 @@ KNOWN = "Known: email, id, updated_at."
             {"target": "t", "on_bad_rows": "skip"},
             "unknown on_bad_rows 'skip' (job body)\nKnown: fail, quarantine.",
         ),
-        ({"target": "t", "timeout": 0}, "timeout=0: must be a positive number of seconds (job body)"),
+        ({"target": "t", "timeout": 0}, "timeout=0 is not positive (job body)"),
         (
             {"target": "t", "timezone": "UTC"},
             "timezone='UTC' without schedule (job body)\nAdd schedule='...' or remove timezone.",

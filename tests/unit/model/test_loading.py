@@ -12,7 +12,6 @@ from ematix_core import Project
 from ematix_core.errors import DeclarationError, ProjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 JOB = """
@@ -24,16 +23,7 @@ def {0}():
 """
 
 
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Work in an empty folder, and forget afterwards which modules were loaded from it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in (getattr(sys.modules[name], "__file__", None) or str(tmp_path)):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("folder_of_its_own")
 
 
 def write(folder: Path, **files: str) -> None:

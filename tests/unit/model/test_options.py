@@ -93,8 +93,8 @@ def test_a_single_value_is_a_list_of_one() -> None:
     assert [step.sql for step in only.after] == ["ANALYZE"]
     assert job(after=body).targets[0].after[0].function is body
     assert [str(one.name) for one in job(target=None, targets="orders").targets] == ["orders"]
-    nightly = ematix.workflow("nightly", jobs=made, tags="crm")
-    assert (nightly.jobs, nightly.tags) == ((made,), ("crm",))
+    nightly = ematix.workflow("nightly", jobs=made, triggered_by="orders", tags="crm", alerts="oncall")
+    assert (nightly.jobs, nightly.tags, nightly.alerts) == ((made,), ("crm",), ("oncall",))
 
 
 def test_several_values_may_stand_in_any_collection() -> None:

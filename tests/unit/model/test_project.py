@@ -27,14 +27,16 @@ def job(name: str, *depends_on: str, connection: str | ematix.Connection = wareh
 
 def test_what_a_declaration_refers_to_belongs_to_the_project() -> None:
     orders = job("orders")
-    project = Project.of(ematix.workflow("nightly", jobs=[orders]))
+    project = Project.of(ematix.workflow("nightly", jobs=[orders], schedule="0 2 * * *"))
     assert dict(project.jobs) == {"orders": orders}
     assert dict(project.connections) == {"warehouse": warehouse}
 
 
 def test_one_object_given_twice_counts_once() -> None:
     orders = job("orders")
-    assert list(Project.of(orders, orders, ematix.workflow("nightly", jobs=[orders])).jobs) == ["orders"]
+    assert list(Project.of(orders, orders, ematix.workflow("nightly", jobs=[orders], schedule="0 2 * * *")).jobs) == [
+        "orders"
+    ]
 
 
 def test_a_connection_written_twice_with_equal_settings_counts_once() -> None:
@@ -78,7 +80,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(
     look_up: Callable[[Project], object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error) as caught:
-        look_up(Project.of(ematix.workflow("nightly", jobs=[job("orders")])))
+        look_up(Project.of(ematix.workflow("nightly", jobs=[job("orders")], schedule="0 2 * * *")))
     assert str(caught.value) == message
 
 
@@ -90,7 +92,7 @@ def test_all_problems_are_reported_together() -> None:
             job("c", "aa"),
             job("c"),
             ematix.DuckDBConnection("warehouse", path="other.duckdb"),
-            ematix.workflow("b", jobs=[job("d")]),
+            ematix.workflow("b", jobs=[job("d")], schedule="0 2 * * *"),
             ematix.workflow("first", jobs=[job("e")], triggered_by="secnd"),
             ematix.workflow("second", jobs=[job("f")], triggered_by=ematix.any_of("third")),
             ematix.workflow("third", jobs=[job("g")], triggered_by=["f", "a"]),
