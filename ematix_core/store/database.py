@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from ematix_core.store import servers, tables
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """All revisions in order: known without importing alembic, which takes a quarter of a second."""
 
 VERSION_TABLE = "ematix_store_version"
@@ -38,6 +39,9 @@ _HINTS = {
     "is full": "Free some space where the store lies.",
 }
 
+# A SELECT by itself needs no transaction around it, which would be sent to a server in messages of its own.
+_READS: dict[str, dict[str, Any]] = {"sqlite": {"reads": True}, "postgresql": {"isolation_level": "AUTOCOMMIT"}}
+
 # One connection that all threads take turns on: a second one would be a second database.
 _MEMORY = {
     "poolclass": QueuePool, "pool_size": 1, "max_overflow": 0, "connect_args": {"check_same_thread": False},
@@ -45,7 +49,7 @@ _MEMORY = {
 
 
 class Database:
-    """An open control database: `engine` for writing transactions, `reader` for reading ones."""
+    """An open control database: `transaction` for writing, `reader` for reading, each a single statement."""
 
     def __init__(self, url: str) -> None:
         """Open the database at `url` (`memory:` is one that lives as long as this object), without touching tables."""
@@ -60,7 +64,9 @@ class Database:
             self._create_folder()
         with self.errors():
             self.engine = _create_engine(self.url, **(_MEMORY if memory else servers.engine_options(self.url)))
-            self.reader = self.engine.execution_options(reads=True)
+            self.reader = self.engine.execution_options(**_READS.get(self.url.get_backend_name(), {}))
+            self._quick = self.engine.execution_options(quick=True)
+        self._turn = threading.Lock() if self.url.get_backend_name() == "sqlite" else nullcontext()
         if self.url.get_backend_name() == "sqlite":
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -81,6 +87,16 @@ class Database:
                 _create(self.engine)
             else:
                 migrate(self.engine)
+
+    @contextmanager
+    def transaction(self, *, quick: bool = False) -> Iterator[sa.Connection]:
+        """Give a writing transaction, committed when the block ends well.
+
+        `quick`: that it may be taken back by a power cut; see `_begin_sqlite`. Raises the database's errors.
+        """
+        # Threads that wait for SQLite's own lock sleep and try again; ours wakes the next one at once.
+        with self._turn, (self._quick if quick else self.engine).begin() as connection:
+            yield connection
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -146,17 +162,27 @@ def _configure_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - a D
     # Transactions are begun below, not by the driver: https://docs.sqlalchemy.org/en/21/dialects/sqlite.html
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
-    # Readers do not wait for the writer. `synchronous` stays FULL: a run that was begun must survive a power cut,
-    # or the load that it committed to a target would be loaded again.
+    # Readers do not wait for the writer.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
+    """Begin a transaction that writes, and say whether its commit waits for the disk; a single SELECT needs none.
+
+    FULL waits: a run that was begun must survive a power cut, or the load that it committed to a target would be loaded
+    again. What a scheduler writes may be NORMAL, except the beginning of a job's run: a power cut takes back only the
+    last transactions, in their order, back to the last FULL one at most, and it ends all processes that use the file.
+    So it is a kill of the scheduler a moment earlier, and the next one carries on what it finds open. A kill takes back
+    nothing. https://www.sqlite.org/pragma.html#pragma_synchronous
+    """
+    options = connection.get_execution_options()
+    if options.get("reads"):
+        return
     # A transaction that reads first and then writes fails at once, without waiting, if another one wrote in between:
     # https://www.sqlite.org/lang_transaction.html#deferred_immediate_and_exclusive_transactions
-    reads = connection.get_execution_options().get("reads")
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql(f"PRAGMA synchronous = {'NORMAL' if options.get('quick') else 'FULL'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _version(connection: sa.Connection) -> str | None:
@@ -172,6 +198,7 @@ def _create(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         if _version(connection) is None:  # another process may have been faster
             tables.metadata.create_all(connection)
+            connection.execute(sa.insert(tables.last_event).values(one=1, id=0))
             stamp.create(connection)
             connection.execute(sa.insert(stamp).values(version_num=REVISIONS[-1]))
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from ematix_core.config.redact import Redactor
-    from ematix_core.store.protocol import RunStore
+    from ematix_core.store.protocol import SchedulerStore
 
 
-def open_store(url: str, *, redactor: Redactor | None = None) -> RunStore:
+def open_store(
+    url: str, *, redactor: Redactor | None = None, clock: Callable[[], datetime] | None = None
+) -> SchedulerStore:
     """Open the store at `url`, creating or updating its tables as needed; `memory:` is one for tests.
 
-    References in the URL are resolved, and what the redactor knows is masked in every text that is written.
+    References in the URL are resolved, and what the redactor knows is masked in every text that is written. `clock`
+    gives the time in UTC, default this machine's; leases go by the clock of the database server where there is one.
     Raises StoreError, SecretError.
     """
     from ematix_core.config.redact import Redactor
     from ematix_core.config.secrets import resolve
     from ematix_core.store.database import Database
-    from ematix_core.store.sql_store import SqlRunStore
+    from ematix_core.store.part import utc_now
+    from ematix_core.store.sql_store import SqlStore
 
     redactor = redactor or Redactor()
     url = resolve(url, redactor=redactor)
@@ -29,4 +36,4 @@ def open_store(url: str, *, redactor: Redactor | None = None) -> RunStore:
     except BaseException:
         database.close()
         raise
-    return SqlRunStore(database, redactor.mask)
+    return SqlStore(database, redactor.mask, clock or utc_now)

@@ -6,8 +6,9 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -32,27 +33,38 @@ class ProcessIdentity:
     pid: int
     process_started: float
 
-    @classmethod
-    def current(cls) -> Self:
+    @staticmethod
+    def current() -> ProcessIdentity:
         """Return the identity of this process."""
-        pid = os.getpid()
-        return cls(socket.gethostname(), _machine(), pid, _started(psutil.Process(pid)))
+        return _identity(os.getpid())
 
 
 def is_alive(owner: ProcessIdentity | Run | WorkflowRun, heartbeat_at: datetime, now: datetime) -> bool:
     """Say whether the process exists: by asking the system on this machine, by its heartbeat elsewhere."""
-    if owner.machine != _machine():
+    me = ProcessIdentity.current()
+    if owner.machine != me.machine:
         return now - heartbeat_at <= SILENCE
+    if owner.pid == me.pid:
+        return _same_start(owner, me.process_started)
     try:
         process = psutil.Process(owner.pid)
         # A killed process whose parent has not noticed yet still has its number.
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return abs(_started(process) - owner.process_started) <= _START_TOLERANCE
+        return _same_start(owner, _started(process))
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:  # it exists; whose it is cannot be seen
         return True
+
+
+def _same_start(owner: ProcessIdentity | Run | WorkflowRun, started: float) -> bool:
+    return abs(started - owner.process_started) <= _START_TOLERANCE
+
+
+@lru_cache(maxsize=1)  # asked for at each write; a forked process has another number
+def _identity(pid: int) -> ProcessIdentity:
+    return ProcessIdentity(socket.gethostname(), _machine(), pid, _started(psutil.Process(pid)))
 
 
 def _started(process: psutil.Process) -> float:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from types import TracebackType
 
-    from ematix_core.store.records import Attempt, LogLine, Run, Status, WorkflowRun
+    from ematix_core.store.records import Attempt, Event, Lease, LogLine, Run, Status, WorkflowRun
 
 
 class RunStore(Protocol):
@@ -18,11 +19,21 @@ class RunStore(Protocol):
     redacted before they are written. A run belongs to the process that began it until that process is dead.
     """
 
-    def begin(self, job: str, *, workflow_run_id: str | None = None, trigger: str = "manual") -> Run:
+    def begin(
+        self,
+        job: str,
+        *,
+        workflow_run_id: str | None = None,
+        trigger: str = "manual",
+        slice: str = "",  # noqa: A002 - the field's own word
+        token: int | None = None,
+    ) -> Run:
         """Open a run of the job, or take over the one whose process is dead: same run and load id, one attempt more.
 
         Called once before anything else is done for the run. Of several callers at one instant one wins; the others
-        get AlreadyRunningError, which says which run, where and since when.
+        get AlreadyRunningError, which says which run, where and since when. Runs of different slices do not hinder
+        each other. `token`: of the scheduler's lease; raises LeaseLostError when that is another's by now, and takes
+        over a run of an older token even if its process seems alive.
         """
         ...
 
@@ -51,16 +62,42 @@ class RunStore(Protocol):
         """Record a run that was not started, and why."""
         ...
 
-    def heartbeat(self, run_id: str) -> None:
-        """Say that the run (or workflow run) is alive; without it other hosts take the run over after 60 s."""
+    def heartbeat(self, run_id: str) -> bool:
+        """Say that the run (or workflow run) is alive; without it other hosts take the run over after 60 s.
+
+        Return whether somebody asked for it, or for the workflow run that it belongs to, to be cancelled.
+        """
         ...
 
-    def begin_workflow(self, workflow: str, *, trigger: str = "manual") -> WorkflowRun:
-        """Open the record that groups the runs of one start."""
+    def begin_workflow(
+        self,
+        workflow: str,
+        *,
+        trigger: str = "manual",
+        unit: bool = False,
+        key: str | None = None,
+        tick: datetime | None = None,
+        slice: str = "",  # noqa: A002 - the field's own word
+        parameters: Mapping[str, Any] | None = None,
+        cause: Sequence[str] = (),
+        message: str | None = None,
+        token: int | None = None,
+    ) -> WorkflowRun:
+        """Open the record that groups the runs of one start. The fields: see WorkflowRun.
+
+        `unit`: writes the STARTED event in the same transaction (not for slices); `message`: the position of the
+        message that it consumes. Raises AlreadyRunningError while a run of the unit (or of the same slice) is open,
+        or when there is a run with this key; LeaseLostError when the lease of `token` is another's by now. A run
+        that is open but whose process is dead is closed as interrupted, with a FAILED event, and does not hinder;
+        unless a scheduler began it and there is a living lease: then that scheduler continues it.
+        """
         ...
 
     def finish_workflow(self, workflow_run_id: str, status: Status, *, error: str = "") -> WorkflowRun:
-        """Close the record of a workflow run."""
+        """Close the record of a workflow run; a unit's end is an event of the same transaction.
+
+        Raises StoreError when it is no longer open, or another process has taken it over.
+        """
         ...
 
     def log(self, lines: Iterable[LogLine]) -> None:
@@ -77,9 +114,14 @@ class RunStore(Protocol):
         job: str | None = None,
         status: Status | None = None,
         workflow_run_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         limit: int | None = 50,
     ) -> list[Run]:
-        """Return runs, the latest first. One whose process is dead shows as interrupted."""
+        """Return runs, the latest first; `since <= started_at < until`.
+
+        One whose process is dead shows as interrupted.
+        """
         ...
 
     def latest(self, job: str) -> Run | None:
@@ -94,8 +136,56 @@ class RunStore(Protocol):
         """Return the run's log lines in the order in which they were written."""
         ...
 
-    def workflow_runs(self, *, workflow: str | None = None, limit: int | None = 50) -> list[WorkflowRun]:
-        """Return workflow runs, the latest first."""
+    def workflow_run(self, workflow_run_id: str) -> WorkflowRun:
+        """Return the workflow run with this id, or with an id that begins so. Raises StoreError for none or several."""
+        ...
+
+    def workflow_runs(
+        self,
+        *,
+        workflow: str | None = None,
+        status: Status | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = 50,
+    ) -> list[WorkflowRun]:
+        """Return workflow runs, the latest first; `since <= started_at < until`."""
+        ...  # fmt: skip
+
+    def slices(self, workflow: str) -> dict[str, Status]:
+        """Return the slices of the workflow that a backfill began, each with the state of its latest run."""
+        ...
+
+    def cancel(self, run_id: str) -> bool:
+        """Ask for an open run or workflow run to be cancelled; return whether there was one to ask.
+
+        Whoever runs it learns of it by its next heartbeat, or by the CANCEL event.
+        """
+        ...
+
+    def pause(self, unit: str) -> bool:
+        """Let the unit fire no more until it is resumed; return whether that changes anything."""
+        ...
+
+    def resume(self, unit: str) -> bool:
+        """Let a paused unit fire again; return whether that changes anything."""
+        ...
+
+    def events(self, *, after: int = 0, limit: int | None = None) -> list[Event]:
+        """Return events with ids above `after`, in their order."""
+        ...
+
+    def last_event(self) -> int:
+        """Return the id of the latest event; 0 when there is none. Cheap: asked many times a second."""
+        ...
+
+    def prune(self, before: datetime) -> int:
+        """Delete runs and workflow runs that ended before then, with attempts and logs; return how many runs.
+
+        Events go with them, except those that decisions still rest on: for each name the last of each kind and the
+        SUCCEEDED of the latest tick; every GAP, PAUSED and RESUMED; of the MESSAGEs those that no run has consumed,
+        and no others: one whose STARTED is gone would look as if it were new.
+        """
         ...
 
     def close(self) -> None:
@@ -107,3 +197,50 @@ class RunStore(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class SchedulerStore(RunStore, Protocol):
+    """What a scheduler asks beyond: the lease that makes it the only one, and what it alone may write."""
+
+    def acquire_lease(self, name: str, holder: str, seconds: float) -> Lease | None:
+        """Take the lease for so long if it is free, released or expired, with the next token; None when it is held.
+
+        Times are the database server's where there is one, so hosts need not agree on the time of day.
+        """
+        ...
+
+    def renew_lease(self, lease: Lease, seconds: float) -> Lease | None:
+        """Extend the lease; None when another one has taken it since."""
+        ...
+
+    def release_lease(self, lease: Lease) -> None:
+        """Give the lease back at once; nothing happens when another one has it."""
+        ...
+
+    def lease(self, name: str) -> Lease | None:
+        """Return the lease when somebody holds it now."""
+        ...
+
+    def see(self, units: Iterable[str], *, token: int) -> list[str]:
+        """Write a SEEN event for each unit that has none, in one transaction; return those. Raises LeaseLostError."""
+        ...
+
+    def gap(self, since: datetime, *, token: int) -> None:
+        """Write a GAP event from `since` until now. Raises LeaseLostError."""
+        ...
+
+    def add_message(self, unit: str, position: str, payload: Any, *, token: int) -> bool:  # noqa: ANN401 - plain data
+        """Write a MESSAGE event unless there was one of this unit and position; return whether it is new."""
+        ...
+
+    def orphans(self, *, token: int) -> list[WorkflowRun]:
+        """Return open workflow runs of schedulers with an older token, and open units of dead processes."""
+        ...
+
+    def adopt(self, workflow_run_id: str, *, token: int) -> WorkflowRun:
+        """Make this process the owner of an open workflow run of an older token. Raises LeaseLostError."""
+        ...
+
+    def abandon(self, workflow_run_id: str, error: str, *, token: int) -> None:
+        """Close an open workflow run whose process is dead as interrupted, with a FAILED event for a unit."""
+        ...

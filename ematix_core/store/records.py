@@ -48,6 +48,11 @@ class Run:
     plan_hash: str
     error: str
     targets: tuple[Mapping[str, Any], ...]
+    slice: str
+    """Which part of the job's data it loads (a backfill's slice); empty for the ordinary run."""
+    token: int | None
+    """The fencing token of the scheduler that began it; None when somebody else did."""
+    cancel_requested: bool
     host: str
     machine: str
     """Boot and process namespace in which `pid` means something."""
@@ -72,6 +77,24 @@ class WorkflowRun:
     started_at: datetime
     finished_at: datetime | None
     error: str
+    unit: bool
+    """Whether `workflow` is a unit of the project: then its start and end are events, and it never runs twice at once.
+    A `flow run` of several jobs is none."""
+    key: str | None
+    """What set it off, as a text that no other run has: the same trigger events never make a second run."""
+    event: int | None
+    """The id of its STARTED event; None for what is no unit."""
+    tick: datetime | None
+    """The tick that it runs for, if one did."""
+    slice: str
+    """The slice of a backfill that it is; empty otherwise. Runs of different slices may overlap."""
+    parameters: Mapping[str, Any]
+    """What the jobs' SQL can bind as `:name` and bodies read as `run.parameters`: plain data."""
+    cause: tuple[str, ...]
+    """Why it runs, a line each, for people."""
+    token: int | None
+    """The fencing token of the scheduler that runs it; None when somebody else does."""
+    cancel_requested: bool
     host: str
     machine: str
     pid: int
@@ -81,6 +104,71 @@ class WorkflowRun:
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain data, for JSON."""
         return _plain(self)
+
+
+class EventKind(StrEnum):
+    """What happened. `name` of the event is the unit's, unless said otherwise."""
+
+    SEEN = "seen"
+    """A scheduler met the unit for the first time: its ticks count from here."""
+    STARTED = "started"
+    """A run of the unit began, whoever started it. Slices of a backfill make no events."""
+    SUCCEEDED = "succeeded"
+    """A run of the unit succeeded: `since` is the id of its STARTED event."""
+    FAILED = "failed"
+    """A run of the unit failed, or its process died and nobody continues it."""
+    CANCELLED = "cancelled"
+    """A run of the unit was cancelled."""
+    JOB_SUCCEEDED = "job_succeeded"
+    """A job's run succeeded (`name` is the job's): `since` is the last event that there was when it began."""
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    GAP = "gap"
+    """No scheduler was awake from `started_at` until `at`. `name` is empty: it concerns every unit."""
+    MESSAGE = "message"
+    """A message came for the unit: `data` has its position and payload."""
+    CANCEL = "cancel"
+    """Somebody asks for the run `run_id` (of a job or of a workflow) to be cancelled. `name` is empty."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that triggers look at. Ids count up in the order in which events became visible, without gaps."""
+
+    id: int
+    kind: EventKind
+    name: str
+    at: datetime
+    run_id: str | None = None
+    """The run it speaks of: a job's for JOB_SUCCEEDED, a workflow run's for the others."""
+    since: int | None = None
+    """The id of the event at which that run began."""
+    started_at: datetime | None = None
+    """When that run began; for GAP, when the gap did."""
+    tick: datetime | None = None
+    """For STARTED, SUCCEEDED, FAILED, CANCELLED: the tick that the run is for."""
+    data: Mapping[str, Any] | None = None
+    """For MESSAGE: `position` and `payload`. For STARTED by a message: its `position`."""
+
+
+SCHEDULER_LEASE = "scheduler"
+"""The name of the lease whose holder is the scheduler at work."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to do something alone, until `expires_at` unless it is renewed.
+
+    `token` grows with each new holder. Every write that is made under the lease is checked against it, so a holder
+    that was asleep while another took over writes nothing.
+    """
+
+    name: str
+    holder: str
+    token: int
+    expires_at: datetime
+    previous: datetime | None
+    """When the holder before last renewed it: since then nobody was at work. None for the first holder ever."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ematix_core.store.process import is_alive
-from ematix_core.store.records import Attempt, LogLine, Run, Status, WorkflowRun
+from ematix_core.store.records import Attempt, Event, LogLine, Run, Status, WorkflowRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,8 @@ def run_record(row: Row[Any]) -> Run:
 
 def workflow_run_record(row: Row[Any]) -> WorkflowRun:
     """Return the record as it is stored."""
-    return WorkflowRun(**_values(row, WorkflowRun))
+    values = _values(row, WorkflowRun)
+    return WorkflowRun(**values | {"parameters": values["parameters"] or {}, "cause": tuple(values["cause"] or ())})
 
 
 def attempt_record(row: Row[Any]) -> Attempt:
@@ -36,6 +37,11 @@ def attempt_record(row: Row[Any]) -> Attempt:
 def log_line_record(row: Row[Any]) -> LogLine:
     """Return the record."""
     return LogLine(**_values(row, LogLine))
+
+
+def event_record(row: Row[Any]) -> Event:
+    """Return the record."""
+    return Event(**_values(row, Event))
 
 
 def as_seen(record: _Owned, now: datetime) -> _Owned:
@@ -61,6 +67,6 @@ def redacted(value: Any, mask: Callable[[str], str]) -> Any:  # noqa: ANN401 - p
     return value
 
 
-def _values(row: Row[Any], record: type[Run | WorkflowRun | Attempt | LogLine]) -> dict[str, Any]:
+def _values(row: Row[Any], record: type[Run | WorkflowRun | Attempt | LogLine | Event]) -> dict[str, Any]:
     values = row._asdict()
-    return {f.name: values[f.name] for f in fields(record)}
+    return {name: values[name] for name in record.__dataclass_fields__}

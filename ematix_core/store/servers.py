@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from ematix_core.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from sqlalchemy.exc import DBAPIError
 
@@ -58,6 +60,14 @@ _MYSQL = {
     1227: _PRIVILEGES, 1049: _MISSING, 1046: _MISSING, 1290: _READ_ONLY, 1836: _READ_ONLY, 1040: _BUSY, 1203: _BUSY,
     1021: _FULL, 1114: _FULL, 1205: _LOCKED, 1053: _LOST, 2006: _LOST, 2013: _LOST, 2003: _REACH, 2005: _REACH,
 }  # fmt: skip
+# The time of the statement, not of its transaction: one that waited for a lock would be late.
+_NOW = {
+    # https://www.postgresql.org/docs/15/functions-datetime.html#FUNCTIONS-DATETIME-CURRENT
+    "postgresql": "clock_timestamp() AT TIME ZONE 'UTC'",
+    # https://dev.mysql.com/doc/refman/8.0/en/date-and-time-functions.html#function_utc-timestamp
+    "mysql": "UTC_TIMESTAMP(6)",
+    "mariadb": "UTC_TIMESTAMP(6)",
+}
 _DEADLOCKS = {"40P01", "40001", 1213}
 
 
@@ -78,6 +88,15 @@ def engine_options(url: sa.URL) -> dict[str, Any]:
         arguments |= {"charset": "utf8mb4", "sql_mode": _MYSQL_MODE}
     # A connection that the server closed meanwhile, as servers and firewalls do with idle ones, is replaced.
     return {"connect_args": arguments, "pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+
+
+def clock(connection: sa.Connection) -> datetime | None:
+    """Return the server's time of day; None where there is no server."""
+    now = _NOW.get(connection.dialect.name)
+    if now is None:
+        return None
+    told: datetime = connection.execute(sa.text(f"SELECT {now}")).scalar_one()
+    return told.replace(tzinfo=UTC)
 
 
 @contextmanager

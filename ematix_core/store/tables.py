@@ -5,12 +5,14 @@ The revisions create the tables, and say what a single database needs (MySQL's l
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Double,
@@ -23,9 +25,10 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
-from ematix_core.store.records import Status
+from ematix_core.store.records import EventKind, Status
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
@@ -44,7 +47,30 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value and value.replace(tzinfo=UTC)
 
 
-STATUS = Enum(Status, native_enum=False, length=16, values_callable=lambda statuses: [s.value for s in statuses])
+class PlainData(TypeDecorator[Any]):
+    """Plain data as the text of its JSON: MySQL's own type reorders objects and rounds long numbers.
+
+    https://dev.mysql.com/doc/refman/8.0/en/json.html#json-normalization
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ANN401, ARG002 - any plain data; inherited signature
+        return None if value is None else json.dumps(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ANN401, ARG002 - any plain data; inherited signature
+        return None if value is None else json.loads(value)
+
+
+def _names(kinds: type[Status | EventKind]) -> list[str]:
+    return [kind.value for kind in kinds]
+
+
+STATUS = Enum(Status, native_enum=False, length=16, values_callable=_names)
+KIND = Enum(EventKind, native_enum=False, length=16, values_callable=_names)
+DIGEST = String(64)
+"""SHA-256 of a text that is too long for an index."""
 ID = String(40)
 NAME = String(255)
 
@@ -64,6 +90,14 @@ def _owner() -> list[Column[Any]]:
     ]
 
 
+def _control() -> list[Column[Any]]:
+    """Return the columns by which schedulers and people decide about a record."""
+    return [
+        Column("token", BigInteger),
+        Column("cancel_requested", Boolean, nullable=False, server_default=false()),
+    ]
+
+
 workflow_runs = Table(
     "ematix_workflow_runs",
     metadata,
@@ -75,8 +109,22 @@ workflow_runs = Table(
     Column("finished_at", UtcDateTime),
     Column("error", Text, nullable=False),
     *_owner(),
+    # Defaults of the database are for rows of before revision 0002, and for processes of that version that go on.
+    Column("unit", Boolean, nullable=False, server_default=false()),
+    # The workflow while its run is open and may be so only once, else NULL: see active_job below.
+    Column("active", NAME),
+    Column("slice", NAME, nullable=False, server_default=""),
+    Column("key", Text),
+    Column("key_digest", DIGEST),
+    Column("event", BigInteger),
+    Column("tick", UtcDateTime),
+    Column("parameters", PlainData),
+    Column("cause", PlainData),
+    *_control(),
     Index("ematix_workflow_runs_by_workflow", "workflow", "started_at"),
     Index("ematix_workflow_runs_by_start", "started_at"),
+    Index("ematix_workflow_runs_open", "active", "slice", unique=True),
+    Index("ematix_workflow_runs_by_key", "key_digest", unique=True),
 )
 
 runs = Table(
@@ -84,8 +132,8 @@ runs = Table(
     metadata,
     Column("run_id", ID, primary_key=True),
     Column("job", NAME, nullable=False),
-    # The job while the run is open, else NULL: the unique index lets one run of a job be open at a time, and every
-    # database takes many NULLs in it.
+    # The job while the run is open, else NULL: the unique index lets one run of a job and slice be open at a time, and
+    # every database takes many NULLs in it.
     Column("active_job", NAME),
     Column("workflow_run_id", ID),
     Column("trigger", NAME, nullable=False),
@@ -105,7 +153,11 @@ runs = Table(
     Column("error", Text, nullable=False),
     Column("targets", JSON, nullable=False),
     *_owner(),
-    Index("ematix_runs_active", "active_job", unique=True),
+    Column("slice", NAME, nullable=False, server_default=""),
+    # The last event that there was when the run began.
+    Column("since", BigInteger, nullable=False, server_default="0"),
+    *_control(),
+    Index("ematix_runs_open", "active_job", "slice", unique=True),
     Index("ematix_runs_by_job", "job", "started_at"),
     Index("ematix_runs_by_start", "started_at"),
     Index("ematix_runs_by_workflow_run", "workflow_run_id"),
@@ -131,4 +183,52 @@ log_lines = Table(
     Column("level", String(16), nullable=False),
     Column("message", Text, nullable=False),
     Index("ematix_log_lines_by_run", "run_id", "id"),
+)
+
+events = Table(
+    "ematix_events",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", KIND, nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("run_id", ID),
+    Column("since", BigInteger),
+    Column("started_at", UtcDateTime),
+    Column("tick", UtcDateTime),
+    Column("data", PlainData),
+    Index("ematix_events_by_kind", "kind", "name", "id"),
+)
+
+# One row: the id of the last event. Whoever writes an event updates it first, so that writers take turns and ids count
+# up in the order of the commits, without gaps.
+last_event = Table(
+    "ematix_last_event",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("id", BigInteger, nullable=False),
+)
+
+# Every message that ever came, so that it comes once: its event and its run are deleted some day, this row is not.
+messages = Table(
+    "ematix_messages",
+    metadata,
+    Column("unit", NAME, primary_key=True),
+    Column("position_digest", DIGEST, primary_key=True),
+    Column("event", BigInteger, nullable=False),
+    # The run that consumed it.
+    Column("workflow_run_id", ID),
+    Index("ematix_messages_by_run", "workflow_run_id"),
+)
+
+leases = Table(
+    "ematix_leases",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    # Empty when the lease was given back.
+    Column("holder", NAME, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("renewed_at", UtcDateTime, nullable=False),
+    Column("previous", UtcDateTime),
 )

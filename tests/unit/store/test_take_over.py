@@ -15,7 +15,7 @@ from ematix_core.errors import StoreError
 from ematix_core.store import Status, beating, open_store
 from ematix_core.store.database import Database
 from ematix_core.store.process import ProcessIdentity, is_alive
-from ematix_core.store.sql_store import SqlRunStore
+from ematix_core.store.sql_store import SqlStore
 from ematix_core.store.tables import runs
 
 if TYPE_CHECKING:
@@ -122,10 +122,10 @@ def test_a_silent_run_of_another_host_is_taken_over_and_a_beating_one_is_not(url
     with closing(Database(url)) as database:
         with database.engine.begin() as connection:
             connection.execute(runs.update().values(machine="elsewhere", host="worker-7"))
-        later = SqlRunStore(database, str, now=lambda: now + timedelta(seconds=59))
+        later = SqlStore(database, str, now=lambda: now + timedelta(seconds=59))
         with pytest.raises(StoreError, match="on worker-7"):
             later.begin("orders")
-        silent = SqlRunStore(database, str, now=lambda: now + timedelta(seconds=62))
+        silent = SqlStore(database, str, now=lambda: now + timedelta(seconds=62))
         assert silent.run(run.run_id).status is Status.INTERRUPTED
         assert silent.begin("orders").attempts == 2
 

@@ -38,12 +38,12 @@ def upgrade() -> None:
     _attempts_and_logs()
 
 
-def _table(name: str, *columns: sa.Column[Any]) -> None:
+def create_table(name: str, *columns: sa.Column[Any]) -> None:
     """Create the table unless it is there: MySQL keeps what a migration that died had made so far."""
     op.create_table(name, *columns, if_not_exists=True, **TABLE)
 
 
-def _index(name: str, table: str, columns: Sequence[str], *, unique: bool = False) -> None:
+def create_index(name: str, table: str, columns: Sequence[str], *, unique: bool = False) -> None:
     """Create the index unless it is there."""
     if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
         op.create_index(name, table, columns, unique=unique)
@@ -60,7 +60,7 @@ def _owner() -> list[sa.Column[Any]]:
 
 
 def _workflow_runs() -> None:
-    _table(
+    create_table(
         "ematix_workflow_runs",
         sa.Column("workflow_run_id", ID, primary_key=True),
         sa.Column("workflow", NAME, nullable=False),
@@ -71,13 +71,13 @@ def _workflow_runs() -> None:
         sa.Column("error", LONG_TEXT, nullable=False),
         *_owner(),
     )
-    _index("ematix_workflow_runs_by_workflow", "ematix_workflow_runs", ["workflow", "started_at"])
-    _index("ematix_workflow_runs_by_start", "ematix_workflow_runs", ["started_at"])
+    create_index("ematix_workflow_runs_by_workflow", "ematix_workflow_runs", ["workflow", "started_at"])
+    create_index("ematix_workflow_runs_by_start", "ematix_workflow_runs", ["started_at"])
 
 
 def _runs() -> None:
     counts = ("rows_read", "inserted", "updated", "unchanged", "deleted", "closed")
-    _table(
+    create_table(
         "ematix_runs",
         sa.Column("run_id", ID, primary_key=True),
         sa.Column("job", NAME, nullable=False),
@@ -96,15 +96,15 @@ def _runs() -> None:
         sa.Column("targets", sa.JSON, nullable=False),
         *_owner(),
     )
-    _index("ematix_runs_active", "ematix_runs", ["active_job"], unique=True)
-    _index("ematix_runs_by_job", "ematix_runs", ["job", "started_at"])
-    _index("ematix_runs_by_start", "ematix_runs", ["started_at"])
-    _index("ematix_runs_by_workflow_run", "ematix_runs", ["workflow_run_id"])
+    create_index("ematix_runs_active", "ematix_runs", ["active_job"], unique=True)
+    create_index("ematix_runs_by_job", "ematix_runs", ["job", "started_at"])
+    create_index("ematix_runs_by_start", "ematix_runs", ["started_at"])
+    create_index("ematix_runs_by_workflow_run", "ematix_runs", ["workflow_run_id"])
 
 
 def _attempts_and_logs() -> None:
     run_id = sa.ForeignKey("ematix_runs.run_id")
-    _table(
+    create_table(
         "ematix_attempts",
         sa.Column("run_id", ID, run_id, primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
@@ -113,7 +113,7 @@ def _attempts_and_logs() -> None:
         sa.Column("finished_at", TIME),
         sa.Column("error", LONG_TEXT, nullable=False),
     )
-    _table(
+    create_table(
         "ematix_log_lines",
         sa.Column("id", COUNTER, primary_key=True),
         sa.Column("run_id", ID, sa.ForeignKey("ematix_runs.run_id"), nullable=False),
@@ -121,4 +121,4 @@ def _attempts_and_logs() -> None:
         sa.Column("level", sa.String(16), nullable=False),
         sa.Column("message", LONG_TEXT, nullable=False),
     )
-    _index("ematix_log_lines_by_run", "ematix_log_lines", ["run_id", "id"])
+    create_index("ematix_log_lines_by_run", "ematix_log_lines", ["run_id", "id"])

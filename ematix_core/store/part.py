@@ -1,0 +1,114 @@
+"""What the parts of the store are made of: the database, the clock, and how transactions are done and done again."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from ematix_core.errors import AlreadyRunningError, StoreError
+from ematix_core.failpoint import failpoint
+from ematix_core.store import rows
+from ematix_core.store.servers import is_deadlock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import sqlalchemy as sa
+
+    from ematix_core.store.database import Database
+    from ematix_core.store.records import Run, WorkflowRun
+
+_TURNS = 10
+"""Each turn lost means that another process won meanwhile; nobody loses this often."""
+_LISTED = 5
+
+_Result = TypeVar("_Result")
+_Record = TypeVar("_Record", bound="Run | WorkflowRun")
+
+
+class LostTurnError(AlreadyRunningError):
+    """Another process changed the record between our look at it and our update."""
+
+
+def utc_now() -> datetime:
+    """Return the time of day, in UTC."""
+    return datetime.now(UTC)
+
+
+def new_id(now: datetime) -> str:
+    """Return an id that sorts by time and that no other process comes up with: `20261123T225501-1a2b3c4d`."""
+    return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+
+class StorePart:
+    """A part of the store; all parts of one store are one object. `mask` redacts every text before it is written."""
+
+    def __init__(self, database: Database, mask: Callable[[str], str], now: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
+        self._redact = mask
+        self._now = now
+
+    def _mask(self, text: str) -> str:
+        return rows.storable(self._redact(text))
+
+    def _write(
+        self,
+        point: str | None,
+        work: Callable[[sa.Connection], _Result],
+        *,
+        otherwise: Callable[[sa.Connection], _Result] | None = None,
+        quick: bool = False,
+    ) -> _Result:
+        """Do the work in a transaction, between the failpoints of `point`; again when the server undid it.
+
+        `otherwise` is done instead of it when something was there already (IntegrityError) or another process was
+        faster (LostTurnError), until that does not happen any more. `quick`: see Database.transaction.
+        """
+        if point:
+            failpoint(f"{point}.before")
+        with self._database.errors():
+            result = self._in_turns(work, otherwise, quick=quick)
+        if point:
+            failpoint(f"{point}.after")
+        return result
+
+    def _in_turns(
+        self,
+        work: Callable[[sa.Connection], _Result],
+        otherwise: Callable[[sa.Connection], _Result] | None,
+        *,
+        quick: bool,
+    ) -> _Result:
+        for turn in range(1, _TURNS + 1):
+            try:
+                with self._database.transaction(quick=quick) as connection:
+                    return work(connection)
+            except (DBAPIError, LostTurnError) as error:
+                lost = isinstance(error, IntegrityError | LostTurnError) and otherwise is not None
+                if turn == _TURNS or not (lost or (isinstance(error, DBAPIError) and is_deadlock(error))):
+                    raise
+                work = otherwise or work
+        raise AssertionError  # the last turn returns or raises
+
+    def _read(self, statement: sa.Executable, values: dict[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
+        with self._database.errors(), self._database.reader.connect() as connection:
+            return connection.execute(statement, values).all()
+
+    def _one(
+        self, noun: str, column: sa.Column[Any], beginning: str, find: Callable[[sa.Select[Any]], list[_Record]]
+    ) -> _Record:
+        """Return the record whose id is this, or begins so. Raises StoreError for none or several."""
+        statement = column.table.select()
+        like = statement.where(column.startswith(beginning, autoescape=True)).order_by(column.desc()).limit(_LISTED)
+        found = find(statement.where(column == beginning)) or find(like)
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise StoreError(
+                f"there is no {noun} {beginning!r}", where=self._database.where, hint="List them: flow runs"
+            )
+        ids = ", ".join(str(getattr(record, column.name)) for record in found)
+        raise StoreError(f"several {noun}s begin with {beginning!r}: {ids}", hint="Give more of the id.")
