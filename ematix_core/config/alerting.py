@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import StrEnum
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from ematix_core.config.redact import Redactor
 
-_TELLING = 12
-"""A URL's path of so many characters may be the secret in it, as with Slack; a shorter one is no secret."""
+_TELLING = 16
+"""A URL's path, or a part of it, of so many characters may be the secret, as with Slack; a shorter one is none."""
 
 
 class AlertKind(StrEnum):
@@ -226,5 +227,6 @@ def _learn(redactor: Redactor, name: str, value: str, *, secret: bool) -> None:
     if secret and (name in _SECRETS or name.lower().endswith("authorization")):
         redactor.learn(value)
         place = value.partition("://")[2].partition("/")[2]
-        if len(place) >= _TELLING:
-            redactor.learn(f"/{place}")
+        for part in (f"/{place}", *re.split(r"[/?&=#]", place)):
+            if len(part) >= _TELLING:
+                redactor.learn(part)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET, SECRETS_PLACE = "hunter2!", "${MAIL_PASSWORD}"
-HOOK = "https://hooks.slack.example/services/T0/B0/xyzzy"
+HOOK = "https://hooks.slack.example/services/T0/B0/xyzzy-of-a-good-length"
 
 
 def load(folder: Path, text: str) -> Mapping[str, AlerterSettings]:
@@ -133,8 +133,9 @@ def test_references_are_resolved_when_asked_for_and_the_redactor_learns_them() -
     assert hook.headers == {"Authorization": "Bearer open-sesame", "Accept": "application/json"}
     mail = EmailSettings(name="mail", host="h", password=SECRETS_PLACE, sender="s", to=("${TO}",))
     assert mail.resolved(redactor=redactor, environ=environ).to == ("ann@x",)
-    said = f"{HOOK} and /services/T0/B0/xyzzy with open-sesame, hunter2! to ann@x as application/json"
-    assert redactor.mask(said) == "*** and *** with ***, *** to ann@x as application/json"
+    path = "/services/T0/B0/xyzzy-of-a-good-length"
+    said = f"{HOOK} and {path} (xyzzy-of-a-good-length) with open-sesame, hunter2! to ann@x as application/json"
+    assert redactor.mask(said) == "*** and *** (***) with ***, *** to ann@x as application/json"
 
 
 def test_a_literal_secret_is_learnt_as_well() -> None:
