@@ -124,7 +124,18 @@ class Rules:
         if unit.catchup == "all":
             return first if history.tick is None else history.tick
         success = history.success(single=unit.single)
-        return first if success is None else _begun(success)
+        return first if success is None else begun(success)
+
+    def tick(self, unit: Unit, schedule: Schedule, after: datetime, now: datetime) -> datetime | None:
+        """Return the tick that a run of the unit would be for, given where ticks count from; None when there is none.
+
+        It is the last one up to now; with catchup "all" the first.
+        """
+        ticks, skips = self.ticks(schedule), self.skips(unit, after)
+        first = ticks.first(after, skips)
+        if first > now:
+            return None
+        return first if unit.catchup == "all" else ticks.last(after, now, skips)
 
     def ticks(self, schedule: Schedule) -> Ticks:
         """Return the ticks of a schedule."""
@@ -143,21 +154,20 @@ class Rules:
         after = self.tick_reference(unit)
         if after is None:
             return NOTHING
-        ticks, skips, history = self.ticks(schedule), self.skips(unit, after), self.facts.of(unit.name)
-        first = ticks.first(after, skips)
-        if first > now:
-            return Verdict(until=first)
+        ticks, history = self.ticks(schedule), self.facts.of(unit.name)
+        tick = self.tick(unit, schedule, after, now)
+        if tick is None:
+            return Verdict(until=ticks.first(after, self.skips(unit, after)))
         if history.failure is not None and not self.succeeded_since(unit, history.failure.id):
-            further = ticks.first(_begun(history.failure), self.skips(unit, _begun(history.failure)))
+            failed = begun(history.failure)
+            further = ticks.first(failed, self.skips(unit, failed))
             if further > now:
                 return Verdict(until=further)
-        if unit.catchup == "all":
-            return Verdict(_for_events(unit, history, met, first))
-        tick = ticks.last(after, now, skips) or first
-        return Verdict(_for_events(unit, history, met, tick), until=ticks.first(tick, skips))
+        following = None if unit.catchup == "all" else ticks.first(tick, self.skips(unit, tick))
+        return Verdict(_for_events(unit, history, met, tick), until=following)
 
 
-def _begun(event: Event) -> datetime:
+def begun(event: Event) -> datetime:
     """Return when a run began, as far as ticks are concerned: never before the tick that it is for."""
     begun = event.started_at or event.at
     return begun if event.tick is None else max(begun, event.tick)
@@ -168,13 +178,13 @@ def _for_message(unit: Unit, event: Event) -> Decision:
     position = str(data["position"])
     return Decision(
         unit.name, f"{unit.name}/message/{position}", event.at, unit.priority, message=position,
-        payload=data.get("payload"), cause=(f"message {position} came at {_instant(event.at)}",),
+        payload=data.get("payload"), cause=(f"message {position} came at {instant(event.at)}",),
     )  # fmt: skip
 
 
 def _for_events(unit: Unit, history: History, met: Met | None, tick: datetime | None = None) -> Decision:
     previous = 0 if history.started is None else history.started.id
-    cause = [] if met is None else [f"{event.name} succeeded at {_instant(event.at)}{_run(event)}" for event in met.by]
+    cause = [] if met is None else [f"{event.name} succeeded at {instant(event.at)}{of_run(event)}" for event in met.by]
     moments = [] if met is None else [met.since]
     if tick is not None and unit.schedule is not None:
         cause.append(f"tick {unit.schedule.local(tick):%Y-%m-%d %H:%M} {unit.schedule.timezone}")
@@ -182,9 +192,11 @@ def _for_events(unit: Unit, history: History, met: Met | None, tick: datetime | 
     return Decision(unit.name, f"{unit.name}@{previous}", max(moments), unit.priority, tick=tick, cause=tuple(cause))
 
 
-def _instant(moment: datetime) -> str:
+def instant(moment: datetime) -> str:
+    """Return a moment for people, to the second."""
     return f"{moment:%Y-%m-%d %H:%M:%S %Z}"
 
 
-def _run(event: Event) -> str:
+def of_run(event: Event) -> str:
+    """Return which run an event speaks of, in parentheses; nothing when it is none's."""
     return f" (run {event.run_id})" if event.run_id else ""

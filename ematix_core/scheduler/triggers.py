@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
+from ematix_core.errors import ProjectError, near
+from ematix_core.scheduler.explanation import explain
 from ematix_core.scheduler.facts import Facts
 from ematix_core.scheduler.rules import Decision, Rules
 from ematix_core.store.records import EventKind
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ematix_core.model.unit import Unit
+    from ematix_core.scheduler.explanation import Explanation
     from ematix_core.store.records import Event
 
 __all__ = ["Decision", "Triggers", "decide"]
@@ -93,6 +96,12 @@ class Triggers:
         while self._times and self._until.get(self._times[0][1]) != self._times[0][0]:
             heappop(self._times)
         return self._times[0][0] if self._times else None
+
+    def explain(self, unit: str, now: datetime) -> Explanation:
+        """Return why a unit runs or does not. Raises ProjectError for a name that no unit has."""
+        if unit not in self._units:
+            raise ProjectError(f"no unit is named {unit!r}", hint=near(unit, self._units))
+        return explain(self._rules, self._units[unit], now)
 
     def _pass_time(self) -> None:
         while self._times and self._times[0][0] <= self._now:

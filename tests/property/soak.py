@@ -17,9 +17,11 @@ TRIED: dict[str, int] = {}
 FULL, SAMPLE = int(os.environ.get("EMATIX_EXAMPLES", "3000")), 8
 
 
-def examples(name: str, *, sample: int = SAMPLE) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def examples(
+    name: str, *, sample: int = SAMPLE, full: int = FULL
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a property with its number of examples. The sample is the same every time, the full set is not."""
-    number = FULL if SOAK else sample
+    number = full if SOAK else sample
     TRIED[name] = number
     return settings(
         max_examples=number, deadline=None, derandomize=not SOAK, database=None,
