@@ -31,8 +31,14 @@ class History(StorePart):
         return [rows.log_line_record(row) for row in self._read(statement)]
 
     def attempts(self, run_id: str) -> list[Attempt]:
-        statement = sa.select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.number)
-        return [rows.attempt_record(row) for row in self._read(statement)]
+        of_run = sa.select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.number)
+        found = [rows.attempt_record(row) for row in self._read(of_run)]
+        for row in self._read(sa.select(runs).where(runs.c.run_id == run_id)):
+            run = rows.as_seen(rows.run_record(row), self._now())
+            if len(found) < run.attempts:
+                began = row.attempt_started_at or run.started_at
+                found.append(Attempt(run_id, run.attempts, run.status, began, run.finished_at, run.error))
+        return found
 
     def run(self, run_id: str) -> Run:
         return self._one("run", runs.c.run_id, run_id, self._runs)

@@ -83,18 +83,30 @@ class StorePart:
         quick: bool,
     ) -> _Result:
         for turn in range(1, _TURNS + 1):
+            undone = True
             try:
                 with self._database.transaction(quick=quick) as connection:
-                    return work(connection)
+                    result = work(connection)
+                    undone = False  # from here on a lost connection leaves open whether it was
             except (DBAPIError, LostTurnError) as error:
-                lost = isinstance(error, IntegrityError | LostTurnError) and otherwise is not None
-                if turn == _TURNS or not (lost or (isinstance(error, DBAPIError) and is_deadlock(error))):
+                if turn == _TURNS or not _may_try_again(error, otherwise=otherwise is not None, undone=undone):
                     raise
                 work = otherwise or work
+            else:
+                return result
         raise AssertionError  # the last turn returns or raises
 
     def _read(self, statement: sa.Executable, values: dict[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
-        with self._database.errors(), self._database.reader.connect() as connection:
+        with self._database.errors():
+            try:
+                return self._read_once(statement, values)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                return self._read_once(statement, values)
+
+    def _read_once(self, statement: sa.Executable, values: dict[str, Any] | None) -> Sequence[sa.Row[Any]]:
+        with self._database.reader.connect() as connection:
             return connection.execute(statement, values).all()
 
     def _one(
@@ -112,3 +124,14 @@ class StorePart:
             )
         ids = ", ".join(str(getattr(record, column.name)) for record in found)
         raise StoreError(f"several {noun}s begin with {beginning!r}: {ids}", hint="Give more of the id.")
+
+
+def _may_try_again(error: DBAPIError | LostTurnError, *, otherwise: bool, undone: bool) -> bool:
+    """Say whether another turn makes sense: something was there already, the server undid it, or a connection was dead.
+
+    Servers and firewalls close connections that were idle. To ask before each transaction whether this one still lives
+    would cost as much as a statement.
+    """
+    if isinstance(error, IntegrityError | LostTurnError):
+        return otherwise
+    return undone and (error.connection_invalidated or is_deadlock(error))

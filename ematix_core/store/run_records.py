@@ -32,9 +32,11 @@ _UPDATE_OWN = sa.update(runs).where(
     runs.c.machine == sa.bindparam("own_machine"),
     runs.c.pid == sa.bindparam("own_pid"),
 )
-_START_ATTEMPT = sa.insert(attempts).values(status=Status.RUNNING, error="")
-_END_ATTEMPT = sa.update(attempts).where(
-    attempts.c.run_id == sa.bindparam("own_run"), attempts.c.status == Status.RUNNING
+# When the attempt that ends began stands in the run until the next one does.
+_END_ATTEMPT = sa.insert(attempts).values(
+    started_at=sa.select(sa.func.coalesce(runs.c.attempt_started_at, runs.c.started_at))
+    .where(runs.c.run_id == sa.bindparam("own_run"))
+    .scalar_subquery()
 )
 _JOB_SUCCEEDED = sa.insert(events).values(
     kind=EventKind.JOB_SUCCEEDED,
@@ -63,7 +65,6 @@ class RunRecords(StorePart):
             run = _new_run(job, workflow_run_id, trigger, self._now(), slice=slice, token=token)
             fencing.check(connection, token)
             connection.execute(_BEGIN, _columns(run))
-            _start_attempt(connection, run)
             return run
 
         def look_first(connection: sa.Connection) -> Run:
@@ -90,9 +91,8 @@ class RunRecords(StorePart):
         again = replace(run, attempts=run.attempts + 1, heartbeat_at=now)
 
         def record(connection: sa.Connection) -> None:
-            self._update_own(connection, run_id, attempts=again.attempts, heartbeat_at=now)
-            _end_attempt(connection, run_id, Status.FAILED, now, self._mask(error))
-            _start_attempt(connection, again)
+            _end_attempt(connection, run, Status.FAILED, now, self._mask(error))
+            self._update_own(connection, run_id, attempts=again.attempts, attempt_started_at=now, heartbeat_at=now)
 
         self._write("store.attempt_failed", record, quick=run.token is not None)
         self._mine[run_id] = again
@@ -124,7 +124,6 @@ class RunRecords(StorePart):
             number = numbering.take(connection) if succeeded else 0
             changed = {name: value for name, value in _columns(ended).items() if name in _CHANGED_BY_END}
             self._update_own(connection, run_id, **changed)
-            _end_attempt(connection, run_id, status, now, error)
             if succeeded:
                 values = {"id": number, "name": run.job, "at": now, "run_id": run_id, "started_at": run.started_at}
                 connection.execute(_JOB_SUCCEEDED, values | {"own_run": run_id})
@@ -200,22 +199,17 @@ def _take_over(connection: sa.Connection, run: Run, now: datetime, new: dict[str
     asked = run.cancel_requested and same
     values = {"attempts": run.attempts + 1, "heartbeat_at": now, "cancel_requested": asked, **new,
               **vars(ProcessIdentity.current())}  # fmt: skip
-    if connection.execute(statement.values(values)).rowcount != 1:
-        raise LostTurnError(f"job {run.job} is being taken over by another process", where=f"run {run.run_id}")
     error = f"its process {run.pid} on {run.host} ended without a result"
-    _end_attempt(connection, run.run_id, Status.INTERRUPTED, run.heartbeat_at, error)
-    again = replace(run, **values)
-    _start_attempt(connection, again)
-    return again
+    _end_attempt(connection, run, Status.INTERRUPTED, run.heartbeat_at, error)
+    if connection.execute(statement.values(attempt_started_at=now, **values)).rowcount != 1:
+        raise LostTurnError(f"job {run.job} is being taken over by another process", where=f"run {run.run_id}")
+    return replace(run, **values)
 
 
-def _start_attempt(connection: sa.Connection, run: Run) -> None:
-    values = {"run_id": run.run_id, "number": run.attempts, "started_at": run.heartbeat_at}
-    connection.execute(_START_ATTEMPT, values)
-
-
-def _end_attempt(connection: sa.Connection, run_id: str, status: Status, now: datetime, error: str) -> None:
-    connection.execute(_END_ATTEMPT, {"own_run": run_id, "status": status, "finished_at": now, "error": error})
+def _end_attempt(connection: sa.Connection, run: Run, status: Status, now: datetime, error: str) -> None:
+    """Keep how the run's current attempt ended, before the run tells of the next one."""
+    values = {"run_id": run.run_id, "number": run.attempts, "status": status, "finished_at": now, "error": error}
+    connection.execute(_END_ATTEMPT, values | {"own_run": run.run_id})
 
 
 def _already_running(run: Run) -> AlreadyRunningError:

@@ -86,8 +86,7 @@ def engine_options(url: sa.URL) -> dict[str, Any]:
     arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
     if url.get_backend_name() != "postgresql":
         arguments |= {"charset": "utf8mb4", "sql_mode": _MYSQL_MODE}
-    # A connection that the server closed meanwhile, as servers and firewalls do with idle ones, is replaced.
-    return {"connect_args": arguments, "pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+    return {"connect_args": arguments, "isolation_level": "READ COMMITTED"}
 
 
 def clock(connection: sa.Connection) -> datetime | None:

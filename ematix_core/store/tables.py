@@ -156,6 +156,8 @@ runs = Table(
     Column("slice", NAME, nullable=False, server_default=""),
     # The last event that there was when the run began.
     Column("since", BigInteger, nullable=False, server_default="0"),
+    # When its last attempt began; NULL when there is but one.
+    Column("attempt_started_at", UtcDateTime),
     *_control(),
     Index("ematix_runs_open", "active_job", "slice", unique=True),
     Index("ematix_runs_by_job", "job", "started_at"),
@@ -163,6 +165,7 @@ runs = Table(
     Index("ematix_runs_by_workflow_run", "workflow_run_id"),
 )
 
+# Attempts that were followed by another one. The last one is told by the run.
 attempts = Table(
     "ematix_attempts",
     metadata,

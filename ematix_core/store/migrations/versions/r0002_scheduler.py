@@ -107,9 +107,21 @@ def _runs() -> None:
         table,
         sa.Column("slice", NAME, nullable=False, server_default=""),
         sa.Column("since", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("attempt_started_at", TIME),
         *_control(),
     )
+    _last_attempts()
     create_index("ematix_runs_open", table, ["active_job", "slice"], unique=True)
     # A run is open once for each slice now; the new index holds that, so there is no moment without one.
     if "ematix_runs_active" in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
         op.drop_index("ematix_runs_active", table)
+
+
+def _last_attempts() -> None:
+    """Let the run tell of its last attempt: a row is written when the next one begins only."""
+    attempts = sa.table("ematix_attempts", sa.column("run_id"), sa.column("status"), sa.column("started_at"))
+    runs = sa.table("ematix_runs", sa.column("run_id"), sa.column("attempt_started_at"))
+    is_last = sa.and_(attempts.c.run_id == runs.c.run_id, attempts.c.status == "running")
+    began = sa.select(sa.func.max(attempts.c.started_at)).where(is_last).scalar_subquery()
+    op.execute(sa.update(runs).where(sa.exists().where(is_last)).values(attempt_started_at=began))
+    op.execute(sa.delete(attempts).where(attempts.c.status == "running"))
