@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def open_store(
-    url: str, *, redactor: Redactor | None = None, clock: Callable[[], datetime] | None = None
+    url: str, *, redactor: Redactor | None = None, now: Callable[[], datetime] | None = None
 ) -> SchedulerStore:
     """Open the store at `url`, creating or updating its tables as needed; `memory:` is one for tests.
 
-    References in the URL are resolved, and what the redactor knows is masked in every text that is written. `clock`
+    References in the URL are resolved, and what the redactor knows is masked in every text that is written. `now`
     gives the time in UTC, default this machine's; leases go by the clock of the database server where there is one.
     Raises StoreError, SecretError.
     """
@@ -36,4 +36,4 @@ def open_store(
     except BaseException:
         database.close()
         raise
-    return SqlStore(database, redactor.mask, clock or utc_now)
+    return SqlStore(database, redactor.mask, now or utc_now)

@@ -97,17 +97,21 @@ class StorePart:
         raise AssertionError  # the last turn returns or raises
 
     def _read(self, statement: sa.Executable, values: dict[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
+        return self._look(lambda connection: connection.execute(statement, values).all())
+
+    def _look(self, work: Callable[[sa.Connection], _Result]) -> _Result:
+        """Return what the work reads, on a connection that is not for writing."""
         with self._database.errors():
             try:
-                return self._read_once(statement, values)
+                return self._look_once(work)
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
-                return self._read_once(statement, values)
+                return self._look_once(work)
 
-    def _read_once(self, statement: sa.Executable, values: dict[str, Any] | None) -> Sequence[sa.Row[Any]]:
+    def _look_once(self, work: Callable[[sa.Connection], _Result]) -> _Result:
         with self._database.reader.connect() as connection:
-            return connection.execute(statement, values).all()
+            return work(connection)
 
     def _one(
         self, noun: str, column: sa.Column[Any], beginning: str, find: Callable[[sa.Select[Any]], list[_Record]]

@@ -123,7 +123,7 @@ class WorkflowRecords(StorePart):
     def _make_way(self, connection: sa.Connection, run: WorkflowRun) -> None:
         """Close the open run of a dead process. Raises AlreadyRunningError when it goes on, LostTurnError."""
         now = self._now()
-        continued = run.token is not None and living_lease(connection, SCHEDULER_LEASE, self._now) is not None
+        continued = run.token is not None and living_lease(connection, SCHEDULER_LEASE) is not None
         if continued or is_alive(run, run.heartbeat_at, now):
             raise _already_running(run)
         if end(connection, run, Status.INTERRUPTED, now, lost(run)) is None:
