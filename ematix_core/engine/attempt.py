@@ -17,6 +17,7 @@ from ematix_core.engine.load import Load, LoadTask, repeated
 from ematix_core.engine.planning import Situation, TargetPlan, explain_insert, plan_target, scope
 from ematix_core.engine.queueing import exclusive
 from ematix_core.engine.result import JobPlan
+from ematix_core.engine.slices import sliced, without_watermark
 from ematix_core.engine.spool import spooled
 from ematix_core.engine.stream import Broadcast, watched, without
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, lowest
@@ -61,7 +62,8 @@ class Attempt:
 
     def __init__(self, env: Environment, job: Job, context: RunContext, cancellation: Cancellation) -> None:
         self._env = env
-        self._job = job
+        self._declared = job
+        self._job = job = without_watermark(job, context)
         self._context = context
         self._cancellation = cancellation
         self._open = ExitStack()
@@ -83,7 +85,7 @@ class Attempt:
                 backend = registry.target(connection)
                 self._open.callback(backend.close)
                 self._cancellation.on_cancel(backend.interrupt)
-                self._places.append(_Place(number, backend, scope(job, job.targets[number])))
+                self._places.append(_Place(number, backend, scope(job, job.targets[number], self._context.slice)))
         except BaseException:
             self._open.close()
             raise
@@ -142,7 +144,8 @@ class Attempt:
         if self._rows.query is None:
             assert self._rows.rows is not None  # noqa: S101 - one of the two is set
             return self._rows.rows.schema
-        self._query = self._incremental(self._rows.query, mark)
+        asked = sliced(self._rows.query, self._declared, self._context, self._source)
+        self._query = self._incremental(asked, mark)
         self._take_files(pending)
         try:
             return self._source.schema(self._query)
@@ -161,19 +164,19 @@ class Attempt:
             return query
         if query.sql and incremental.uses_watermark(query.sql):
             value = mark if mark is not None else self._lowest(query, column)
-            return replace(query, parameters={incremental.WATERMARK: value})
+            return replace(query, parameters={**query.parameters, incremental.WATERMARK: value})
         if mark is None:
             return query
         dialect = self._source.dialect
         sql = query.sql or incremental.whole(query.table, dialect)
         wrapped = incremental.at_or_above(sql, column, dialect)
-        return replace(query, sql=wrapped, table="", parameters={incremental.WATERMARK: mark})
+        return replace(query, sql=wrapped, table="", parameters={**query.parameters, incremental.WATERMARK: mark})
 
     def _lowest(self, query: Query, column: str) -> Any:  # noqa: ANN401 - see _low_mark
         table = self._job.targets[0].table
         declared = {c.name: c.type for c in table.columns} if isinstance(table, TableDef) else {}
         if column not in declared:
-            schema = self._source.schema(replace(query, parameters={incremental.WATERMARK: None}))
+            schema = self._source.schema(replace(query, parameters={**query.parameters, incremental.WATERMARK: None}))
             declared = {field.name: from_arrow(field.type) for field in schema}
         return lowest(declared[column], column) if column in declared else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.protocols import Query
@@ -27,11 +27,17 @@ class BodyError(RunError):
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a body learns about its run, as the parameter `run`."""
+    """What a body learns about its run, as the parameter `run`.
+
+    `parameters`: values that the run was started with, bound as `:name` in SQL too: `slice_start` and `slice_end` (of
+    a backfill, or of the tick that the run is for), `message` and `position` (of the message that it is for).
+    """
 
     run_id: str
     job: str
     attempt: int
+    slice: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Reader:
@@ -76,7 +82,7 @@ def call_body(job: Job, source: Source, watermark: Any, context: RunContext) -> 
         returned = job.body(**{name: offered[name] for name in job.parameters})
     except (EmatixError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # who leaves the process would leave the run's record open
         raise BodyError(
             f"the job's function raised {type(error).__name__}: {error}",
             where=f"job {job.name}, module {job.module}",

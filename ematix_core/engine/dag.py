@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.config.settings import Settings
 from ematix_core.engine.cancel import Cancellation
 from ematix_core.engine.environment import now
+from ematix_core.engine.order import Order
 from ematix_core.engine.progress import Silent
 from ematix_core.engine.result import JobOutcome, WorkflowResult
 from ematix_core.engine.run import run_job
@@ -20,7 +19,7 @@ from ematix_core.model.workflow import Workflow
 from ematix_core.store import Status, beating, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from ematix_core.engine.progress import Progress
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from ematix_core.model.connection import ConnectionLookup
     from ematix_core.model.job import Job
     from ematix_core.store import RunStore
-
-_log = logging.getLogger(__name__)
 
 
 def run_workflow(
@@ -42,13 +39,20 @@ def run_workflow(
     clock: Callable[[], datetime] = now,
     parallel: int = 4,
     trigger: str = "manual",
+    cause: Sequence[str] = (),
+    slice: str = "",  # noqa: A002 - the field's own word
+    parameters: Mapping[str, Any] | None = None,
+    done: Collection[str] = (),
     lock_wait: float = 60.0,
+    cancellation: Cancellation | None = None,
 ) -> WorkflowResult:
     """Run the jobs of a workflow, or any jobs, and return what became of each.
 
     A job starts as soon as the jobs among these that it depends on have succeeded, at most `parallel` at a time; one
     whose upstream did not succeed is skipped. Failures do not raise. On Ctrl-C the running jobs are rolled back, and
-    the status is `cancelled`. The other parameters: see `run_job`.
+    the status is `cancelled`. A whole workflow counts for triggers: it is refused while another run of it is open.
+    `done`: names of jobs that have succeeded already and are not run. `cause`: why it runs, a line each, for people.
+    The other parameters: see `run_job`.
     """
     settings = settings or Settings.load()
     jobs = work.jobs if isinstance(work, Workflow) else tuple(work)
@@ -57,44 +61,47 @@ def run_workflow(
     with ExitStack() as stack:
         if store is None:
             store = stack.enter_context(open_store(settings.store))
-        record = store.begin_workflow(name, trigger=trigger)
-        stack.enter_context(beating(store, record.workflow_run_id))
+        record = store.begin_workflow(
+            name, trigger=trigger, unit=isinstance(work, Workflow), slice=slice, parameters=parameters, cause=cause
+        )
+        button = cancellation or Cancellation()
+        stack.enter_context(beating(store, record.workflow_run_id, cancelled=button.cancel))
         options: dict[str, Any] = {
             "project": project, "store": store, "settings": settings, "progress": progress or Silent(),
-            "clock": clock, "trigger": trigger, "workflow_run_id": record.workflow_run_id, "lock_wait": lock_wait,
+            "clock": clock, "trigger": trigger, "workflow_run_id": record.workflow_run_id, "slice": slice,
+            "parameters": parameters, "lock_wait": lock_wait,
         }  # fmt: skip
-        dag = _Dag(jobs, parallel, store, options)
-        outcomes = dag.run()
-        status = _status(outcomes)
-        store.finish_workflow(record.workflow_run_id, Status(status))
+        dag = _Dag(jobs, store, options, parallel=parallel, button=button, done=done)
+        outcomes, status = dag.run()
+        store.finish_workflow(record.workflow_run_id, status)
     seconds = time.monotonic() - started
-    return WorkflowResult(name, record.workflow_run_id, status, tuple(outcomes), seconds)
-
-
-def _status(outcomes: Iterable[JobOutcome]) -> str:
-    states = {outcome.status for outcome in outcomes}
-    if "cancelled" in states:
-        return "cancelled"
-    return "succeeded" if states <= {"succeeded"} else "failed"
+    return WorkflowResult(name, record.workflow_run_id, status.value, tuple(outcomes), seconds)
 
 
 class _Dag:
     """The jobs of one workflow run: what waits, what runs, what became of the rest."""
 
-    def __init__(self, jobs: tuple[Job, ...], parallel: int, store: RunStore, options: dict[str, Any]) -> None:
-        names = {job.name for job in jobs}
-        self._jobs = jobs
-        self._upstream = {job.name: {name for name in job.depends_on if name in names} for job in jobs}
-        self._waiting = {job.name: job for job in jobs}
+    def __init__(
+        self,
+        jobs: tuple[Job, ...],
+        store: RunStore,
+        options: dict[str, Any],
+        *,
+        parallel: int,
+        button: Cancellation,
+        done: Collection[str],
+    ) -> None:
+        self._jobs = {job.name: job for job in jobs}
+        self._order = Order({job.name: job.depends_on for job in jobs}, done)
         self._parallel = parallel
         self._store = store
         self._options = options
         self._running: dict[Future[RunResult], Job] = {}
-        self._buttons: dict[str, Cancellation] = {}
-        self._outcomes: dict[str, JobOutcome] = {}
+        self._button = button
+        self._outcomes = {name: JobOutcome(name, "succeeded", error="in an earlier run") for name in self._order.ended}
 
-    def run(self) -> list[JobOutcome]:
-        """Run all jobs and return their outcomes in the jobs' order."""
+    def run(self) -> tuple[list[JobOutcome], Status]:
+        """Run all jobs; return their outcomes in the jobs' order, and what the whole came to."""
         with ThreadPoolExecutor(self._parallel, thread_name_prefix="ematix-job") as pool:
             try:
                 self._start_ready(pool)
@@ -103,57 +110,43 @@ class _Dag:
                     self._collect(done)
                     self._start_ready(pool)
             except KeyboardInterrupt:
-                self._cancel()
-        unknown = JobOutcome("", "cancelled", error="stopped before its outcome was known")
-        return [self._outcomes.get(job.name) or replace(unknown, job=job.name) for job in self._jobs]
+                self._stop()
+        for name in self._order.waiting:  # only after a stop
+            self._order.end(name, Status.CANCELLED)
+            self._outcomes.setdefault(name, JobOutcome(name, "cancelled", error="not started"))
+        return [self._outcomes[name] for name in self._jobs], self._order.status
 
     def _start_ready(self, pool: ThreadPoolExecutor) -> None:
-        self._skip()
-        succeeded = {name for name, outcome in self._outcomes.items() if outcome.status == "succeeded"}
-        ready = [job for job in self._waiting.values() if self._upstream[job.name] <= succeeded]
-        for job in sorted(ready, key=lambda job: -job.priority):
-            del self._waiting[job.name]
-            button = self._buttons[job.name] = Cancellation()
+        if self._button.reason is not None:
+            return
+        for job in sorted((self._jobs[name] for name in self._order.ready()), key=lambda job: -job.priority):
+            self._order.start(job.name)
+            button = Cancellation()
+            self._button.on_cancel(button.cancel)
             self._running[pool.submit(run_job, job, cancellation=button, **self._options)] = job
-
-    def _skip(self) -> None:
-        """Skip what can no longer run, until nothing more follows from it."""
-        while True:
-            lost = [
-                (job, name)
-                for job in self._waiting.values()
-                for name in sorted(self._upstream[job.name])
-                if name in self._outcomes and self._outcomes[name].status != "succeeded"
-            ]
-            if not lost:
-                return
-            job, upstream = lost[0]
-            reason = f"upstream {upstream} {self._outcomes[upstream].status}"
-            del self._waiting[job.name]
-            self._store.skip(job.name, reason, workflow_run_id=self._options["workflow_run_id"])
-            self._options["progress"].skipped(job.name, reason)
-            self._outcomes[job.name] = JobOutcome(job.name, "skipped", error=reason)
 
     def _collect(self, done: Iterable[Future[RunResult]]) -> None:
         for future in done:
             job = self._running.pop(future)
             error = future.exception()
             if error is None:
-                self._outcomes[job.name] = JobOutcome(job.name, "succeeded", future.result())
+                self._end(JobOutcome(job.name, "succeeded", future.result()))
                 continue
             status = "cancelled" if isinstance(error, CancelledError) else "failed"
-            self._outcomes[job.name] = JobOutcome(job.name, status, error=str(error))
-            if isinstance(error, EmatixError):
-                self._options["progress"].failed(job.name, error, retry_in=None)
-            else:
+            self._end(JobOutcome(job.name, status, error=str(error)))
+            if not isinstance(error, EmatixError):
                 raise error
+            self._options["progress"].failed(job.name, error, retry_in=None)
 
-    def _cancel(self) -> None:
-        """Stop the running jobs, wait until they are rolled back, and give up the waiting ones."""
-        for button in self._buttons.values():
-            button.cancel()
+    def _end(self, outcome: JobOutcome) -> None:
+        self._outcomes[outcome.job] = outcome
+        for job, reason in self._order.end(outcome.job, Status(outcome.status)):
+            self._store.skip(job, reason, workflow_run_id=self._options["workflow_run_id"])
+            self._options["progress"].skipped(job, reason)
+            self._outcomes[job] = JobOutcome(job, "skipped", error=reason)
+
+    def _stop(self) -> None:
+        """Stop the running jobs, and wait until they are rolled back."""
+        self._button.cancel()
         done, _ = wait(self._running)
         self._collect(done)
-        for job in self._waiting.values():
-            self._outcomes[job.name] = JobOutcome(job.name, "cancelled", error="not started")
-        self._waiting.clear()

@@ -264,6 +264,9 @@ def explain_insert(plan: TargetPlan) -> Plan:
     return Plan(plan.plan.target, plan.plan.mode, steps, plan.plan.notes, plan.plan.warnings)
 
 
-def scope(job: Job, target: Target) -> str:
-    """Return the name under which a job's loads of one target are kept in the target's bookkeeping."""
-    return f"{job.name}:{target.name}"
+def scope(job: Job, target: Target, slice_name: str = "") -> str:
+    """Return the name under which a job's loads of one target are kept in the target's bookkeeping.
+
+    Those of a slice have one of their own: they say nothing of how far the ordinary loads got.
+    """
+    return f"{job.name}:{target.name}" + (f":{slice_name}" if slice_name else "")

@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from ematix_core.config.redact import Redactor
 from ematix_core.config.settings import Settings
 from ematix_core.engine.attempt import Attempt
 from ematix_core.engine.body import RunContext
@@ -19,7 +20,7 @@ from ematix_core.errors import CancelledError, EmatixError, RunError, is_transie
 from ematix_core.store import Status, beating, open_store, recording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from ematix_core.engine.progress import Progress
@@ -52,30 +53,40 @@ def run_job(
     clock: Callable[[], datetime] = now,
     trigger: str = "manual",
     workflow_run_id: str | None = None,
+    slice: str = "",  # noqa: A002 - the field's own word
+    parameters: Mapping[str, Any] | None = None,
+    token: int | None = None,
     lock_wait: float = 60.0,
     cancellation: Cancellation | None = None,
+    redactor: Redactor | None = None,
 ) -> RunResult:
     """Run a job in this process and return its result.
 
     `store`: where the run is recorded, default the one of the settings. `progress` is told how it goes. `clock` gives
-    the time in UTC. `lock_wait`: seconds to wait for a database file that another job holds. `cancellation`: lets
-    another thread stop the run. Raises the EmatixError of the last attempt; CancelledError after Ctrl-C.
+    the time in UTC. `slice`: the name of the part of the job's data to load, whose limits are among the `parameters`,
+    which SQL binds as `:name`. `token`: of the scheduler's lease. `lock_wait`: seconds to wait for a database file that
+    another job holds. `cancellation`: lets another thread stop the run, as `flow runs cancel` does. `redactor`: learns
+    the secrets that the run resolves.
+    Raises the EmatixError of the last attempt; CancelledError after Ctrl-C.
     """
     settings = settings or Settings.load()
     env = Environment(
-        project=project, settings=settings, progress=progress or Silent(), clock=clock, lock_wait=lock_wait
-    )
+        project=project, settings=settings, progress=progress or Silent(), clock=clock, lock_wait=lock_wait,
+        redactor=redactor or Redactor(),
+    )  # fmt: skip
     with ExitStack() as stack:
         if store is None:
             store = stack.enter_context(open_store(settings.store, redactor=env.redactor))
-        run = store.begin(job.name, workflow_run_id=workflow_run_id, trigger=trigger)
+        run = store.begin(job.name, workflow_run_id=workflow_run_id, trigger=trigger, slice=slice, token=token)
         recorder = stack.enter_context(recording(store, run.run_id, logging.getLogger()))
-        stack.enter_context(beating(store, run.run_id))
+        recorder.addFilter(env.redactor)  # a store that was given knows nothing of the run's secrets
+        button = cancellation or Cancellation()
+        stack.enter_context(beating(store, run.run_id, cancelled=button.cancel))
         # A logger of the run's own: its log has these lines whatever level the user's logging is set to, and the
         # user's handlers are not filled with them.
         journal = logging.Logger(__name__, logging.INFO)  # noqa: LOG001 - see above
         journal.addHandler(recorder)
-        return _Runner(env, job, store, run, journal=journal, cancellation=cancellation or Cancellation()).run()
+        return _Runner(env, job, store, run, parameters=parameters or {}, journal=journal, cancellation=button).run()
 
 
 class _Runner:
@@ -88,6 +99,7 @@ class _Runner:
         store: RunStore,
         run: Run,
         *,
+        parameters: Mapping[str, Any],
         journal: logging.Logger,
         cancellation: Cancellation,
     ) -> None:
@@ -95,6 +107,7 @@ class _Runner:
         self._job = job
         self._store = store
         self._run = run
+        self._parameters = parameters
         self._journal = journal
         self._cancellation = cancellation
         self._attempt = run.attempts
@@ -154,7 +167,7 @@ class _Runner:
         self._cancellation.on_cancel(lambda: button.cancel(self._cancellation.reason))
         env.progress.started(job.name, self._attempt)
         self._journal.info("attempt %s of job %s starts", self._attempt, job.name)
-        context = RunContext(run_id=self._run.load_id, job=job.name, attempt=self._attempt)
+        context = RunContext(self._run.load_id, job.name, self._attempt, self._run.slice, self._parameters)
         button.limit(job.timeout)
         try:
             with Attempt(env, job, context, button) as attempt:

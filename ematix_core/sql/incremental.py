@@ -29,3 +29,9 @@ def at_or_above(sql: str, column: str, dialect: Dialect) -> str:
 def whole(table: str, dialect: Dialect) -> str:
     """Return the query for all rows of a table, or of a file pattern."""
     return build.text(build.everything(build.placed(TableName.parse(table), dialect)), dialect)
+
+
+def between(sql: str, column: str, start: str, end: str, dialect: Dialect) -> str:
+    """Return the user's query, unchanged inside, reduced to rows whose column is in `[:start, :end)`."""
+    name = build.text(build.col(column), dialect)
+    return f"SELECT *\nFROM (\n{sql}\n) AS slice\nWHERE {name} >= :{start} AND {name} < :{end}"
