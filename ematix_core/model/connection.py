@@ -27,8 +27,9 @@ _SENSITIVE_NAME = re.compile(_SENSITIVE, re.IGNORECASE)
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@:\s]*):\S*@")
 _NEARLY = 0.7
 """How alike (by difflib's ratio) an option and a field must be to take the one for a misspelling of the other."""
+# Looked for at the beginning of names only: at each letter, a long text would take a time that grows with its square.
 _SECRET_PARAMETER = re.compile(
-    rf"([\w.-]*(?:{_SENSITIVE})[\w.-]*)(\s*=\s*)('(?:\\.|[^'\\])*'|\"[^\"]*\"|[^&\s;]+)", re.IGNORECASE
+    rf"(?<![\w.-])([\w.-]*(?:{_SENSITIVE})[\w.-]*)(\s*=\s*)('(?:\\.|[^'\\])*'|\"[^\"]*\"|[^&\s;]+)", re.IGNORECASE
 )
 
 
