@@ -24,6 +24,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -61,7 +62,7 @@ def main() -> None:
         before = _threads()
         run_nothing()
         project = _load(modules)
-        if started := _threads() - before:
+        if started := _started_threads(before):
             note = f"the project's modules start threads when they are imported ({', '.join(started)})"
     gc.collect()
     gc.freeze()  # pages that the collector does not touch stay shared with the forks
@@ -174,6 +175,18 @@ def _load(modules: Sequence[str]) -> Project | None:
     except EmatixError:
         return None
     return None if problems else project
+
+
+def _started_threads(before: Counter[str]) -> Counter[str]:
+    """Return the threads that have been started since, after a moment for those that are about to end.
+
+    A DuckDB in memory ends its threads when the last reference to it is gone.
+    """
+    deadline = time.monotonic() + 1.0
+    while (started := _threads() - before) and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.02)
+    return started
 
 
 def _threads() -> Counter[str]:

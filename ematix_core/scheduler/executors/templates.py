@@ -92,7 +92,7 @@ class Template:
         code = await loop.run_in_executor(None, self._process.wait)
         self.over = True
         for number in list(self._ends):
-            self._end(number, f"the process that starts jobs {exits.reason_of_code(code)}")
+            self._end(number, f"the process that starts jobs was lost: {exits.reason_of_code(code)}")
 
     def _note(self, message: dict[str, Any]) -> None:
         match message:

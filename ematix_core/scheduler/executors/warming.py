@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import pkgutil
 from contextlib import suppress
 from dataclasses import replace
@@ -64,5 +63,3 @@ def run_nothing() -> None:
         settings = Settings.load()
         settings = replace(settings, environ={**settings.environ, "EMATIX_STORE": "memory:"})
         run_job(nothing, Project.of(nothing), settings=settings)
-    del nothing
-    gc.collect()  # closes the database in memory, and so ends its threads

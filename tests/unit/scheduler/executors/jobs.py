@@ -20,6 +20,11 @@ class lake:
     path = "lake.db"
 
 @ematix.connection
+class bed:
+    kind = "sqlite"  # a file has one writer at a time: who sleeps on this one keeps nobody from the other
+    path = "bed.db"
+
+@ematix.connection
 class vault:
     kind = "sqlite"
     path = "${LAKE_PATH:-lake.db}"
@@ -27,6 +32,7 @@ class vault:
 
 ROWS = pa.table({"id": [1, 2, 3]})
 loads = dict(target_connection=lake)
+sleeps = dict(target_connection=bed)
 
 @ematix.job(target="good", **loads)
 def good():
@@ -73,19 +79,19 @@ def feeds():
     subprocess.run([sys.executable, "-c", code])
     return ROWS
 
-@ematix.job(target="asleep", **loads)
+@ematix.job(target="asleep", **sleeps)
 def asleep():
     Path("asleep.pid").write_text(str(os.getpid()))
     time.sleep(60)
     return ROWS
 
-@ematix.job(target="rolls_back", **loads)
+@ematix.job(target="rolls_back", **sleeps)
 def rolls_back():
     yield ROWS
     Path("rolls_back.pid").write_text(str(os.getpid()))
     time.sleep(60)
 
-@ematix.job(target="stubborn", **loads)
+@ematix.job(target="stubborn", **sleeps)
 def stubborn():
     Path("stubborn.pid").write_text(str(os.getpid()))
     while True:
@@ -94,7 +100,7 @@ def stubborn():
         except BaseException:
             pass
 
-@ematix.job(target="stuck", **loads)
+@ematix.job(target="stuck", **sleeps)
 def stuck():
     ctypes.PyDLL(None).sleep(60)  # with the interpreter's lock held: no other thread runs
 
@@ -118,7 +124,7 @@ def tells():
     print("the password is", os.environ["LAKE_PASSWORD"])
     return ROWS
 
-@ematix.job(target="family", **loads)
+@ematix.job(target="family", **sleeps)
 def family():
     child = subprocess.Popen(["sleep", "600"])
     Path("family.pid").write_text(f"{os.getpid()} {os.getppid()} {child.pid}")
