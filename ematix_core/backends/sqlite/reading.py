@@ -39,6 +39,8 @@ _CONSTANT = {"integer": "0", "real": "0.0", "text": "''", "blob": "x''", "null":
 _ARROW = {"integer": pa.int64(), "real": pa.float64(), "text": pa.string(), "blob": pa.binary()}
 _ALLOWED = {"integer": ("integer",), "real": ("real", "integer"), "text": ("text",), "blob": ("blob",), "null": ()}
 _VIEW = "_ematix_shape"
+_QUERY = "_ematix_query"
+"""The name of the query within ours; none that a table of the user's has."""
 # What a view shows for a column without a type and for an expression: https://www.sqlite.org/pragma.html#pragma_table_info
 _SAYS_NOTHING = frozenset({"", "BLOB", "NUM"})
 # abs() of the smallest integer fails with "integer overflow": SQLite has no other way to raise from an expression.
@@ -101,7 +103,7 @@ class TypedQuery:
         """Run the query and yield its rows; the database's stream is closed at the end."""
         constants = ", ".join(_CONSTANT[output.storage] for output in self.outputs)
         expressions = ", ".join(output.expression for output in self.outputs)
-        sql = f"{self._with()} SELECT {constants} UNION ALL SELECT {expressions} FROM q"  # noqa: S608 - around the user's own query
+        sql = f"{self._with()} SELECT {constants} UNION ALL SELECT {expressions} FROM {_QUERY}"  # noqa: S608 - around the user's own query
         try:
             yield from self._decoded(sql)
         except SqlError as error:
@@ -138,7 +140,7 @@ class TypedQuery:
 
     def _with(self) -> str:
         names = ", ".join(output.column for output in self.outputs)
-        return f"WITH q({names}) AS (\n{self.text}\n)"
+        return f"WITH {_QUERY}({names}) AS (\n{self.text}\n)"
 
     def _settle(self) -> tuple[Output, ...]:
         try:
@@ -166,7 +168,7 @@ class TypedQuery:
         )
 
     def _more_rows(self) -> bool:
-        return bool(self._select(f"1 FROM q LIMIT 1 OFFSET {SAMPLE_ROWS}"))
+        return bool(self._select(f"1 FROM {_QUERY} LIMIT 1 OFFSET {SAMPLE_ROWS}"))
 
     def _classes(self, outputs: Sequence[Output], limit: str) -> dict[str, frozenset[str]]:
         """Return the storage classes that occur in each column."""
@@ -175,7 +177,7 @@ class TypedQuery:
         kinds = ("integer", "real", "text", "blob")
         tests = ", ".join(f"max(typeof({o.column}) = '{kind}')" for o in outputs for kind in kinds)
         columns = ", ".join(o.column for o in outputs)
-        row = self._select(f"{tests} FROM (SELECT {columns} FROM q {limit})")[0]  # noqa: S608 - our own names
+        row = self._select(f"{tests} FROM (SELECT {columns} FROM {_QUERY} {limit})")[0]  # noqa: S608 - our own names
         return {
             o.column: frozenset(kind for j, kind in enumerate(kinds) if row[i * len(kinds) + j])
             for i, o in enumerate(outputs)
@@ -202,7 +204,7 @@ class TypedQuery:
         candidates = _times(output.declared)
         if not candidates:
             return t.Text
-        rows = self._select(f"{output.column} FROM q WHERE {output.column} IS NOT NULL LIMIT {SAMPLE_ROWS}")
+        rows = self._select(f"{output.column} FROM {_QUERY} WHERE {output.column} IS NOT NULL LIMIT {SAMPLE_ROWS}")
         values = pa.array([row[0] for row in rows], pa.string())
         for candidate in candidates:
             try:
@@ -219,7 +221,8 @@ class TypedQuery:
             return BATCH_ROWS
         lengths = " + ".join(f"coalesce(length({column}), 0)" for column in wide)
         columns = ", ".join(wide)
-        row = self._select(f"max({lengths}), avg({lengths}) FROM (SELECT {columns} FROM q LIMIT {_WIDTH_ROWS})")[0]  # noqa: S608 - our own names
+        first = f"SELECT {columns} FROM {_QUERY} LIMIT {_WIDTH_ROWS}"  # noqa: S608 - our own names
+        row = self._select(f"max({lengths}), avg({lengths}) FROM ({first})")[0]
         width = (row[1] or 0) + 8 * len(self.outputs)
         return int(max(1, min(BATCH_ROWS, _BATCH_BYTES // width)))
 
@@ -231,7 +234,9 @@ class TypedQuery:
         self.database.end_streams()
         for output in self.outputs:
             allowed = ", ".join(f"'{kind}'" for kind in (*_ALLOWED[output.storage], "null"))
-            rows = self._select(f"{output.column} FROM q WHERE typeof({output.column}) NOT IN ({allowed}) LIMIT 1")
+            rows = self._select(
+                f"{output.column} FROM {_QUERY} WHERE typeof({output.column}) NOT IN ({allowed}) LIMIT 1"
+            )
             if rows:
                 raise _misfit(output, rows[0][0])
 

@@ -170,3 +170,8 @@ def test_declared_names_have_the_affinity_that_they_need() -> None:
         assert has_text_affinity(declared) == (kind.partition("[")[0] in textual), declared
     assert has_text_affinity("DECIMAL_TEXT(38,9)")
     assert column_type("whatever") is None
+
+
+def test_a_table_may_have_any_short_name(path: Path) -> None:
+    fill(path, "CREATE TABLE q (c0 TEXT, x)", "INSERT INTO q VALUES ('a', 1)")
+    assert read(path, "SELECT * FROM q").to_pylist() == [{"c0": "a", "x": 1}]
