@@ -37,9 +37,11 @@ class MessageSource:
 def inbox(name: str, *, connection: ConnectionLike, path: str = "*", after: After = "move") -> MessageSource:
     """Declare a folder as a source of messages: each file that `path` (a glob below the connection) finds is one.
 
-    The position of a message is the file's path, its payload the content: parsed for `.json`, text for other text,
-    nothing for the rest. Files whose name starts with `.` or ends with `.tmp` or `.part` are still being written.
-    `after` a successful run the file is moved into the folder `done` beside it (`move`), deleted, or left (`keep`).
+    The position of a message is the file's path and the time of its last change, so a file of the same name that comes
+    later is another message: `orders.json@20260131T020000.123456789Z`. Its payload is the content: parsed for `.json`,
+    text for other text, nothing for the rest and for more than 1 MiB. Files whose name starts with `.` or `_`, or ends
+    with `.tmp` or `.part`, are still being written; so is one that has changed in the last two seconds. `after` a
+    successful run the file is moved into the folder `done` beside it (`move`), deleted, or left (`keep`).
     """
     return _source(name, connection, path=path, after=after, option="path", value=path)
 
@@ -50,8 +52,9 @@ def queue(
 ) -> MessageSource:  # fmt: skip
     """Declare a table of a database as a source of messages: each row is one, in the order of `id_column`.
 
-    The position of a message is its id, its payload the value of `payload_column`, parsed when it is JSON. `after` a
-    successful run the row is deleted, or left (`keep`).
+    The position of a message is its id (a whole number, text or a UUID), its payload the value of `payload_column`,
+    parsed when it is JSON, nothing when it has more than 1 MiB. `after` a successful run the row is deleted, or left
+    (`keep`; then each look reads all ids).
     """
     if after == "move":
         raise DeclarationError("a row cannot be moved", where=f"queue {name}", hint="Use after='delete' or 'keep'.")
