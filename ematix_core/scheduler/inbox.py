@@ -21,7 +21,7 @@ from ematix_core.backends.objects.listing import glob_to_regex
 from ematix_core.backends.objects.settings import settings_of
 from ematix_core.errors import AccessError, MissingSourceError, UnsupportedError
 from ematix_core.failpoint import failpoint
-from ematix_core.scheduler.messages import AT_ONCE, LARGEST, Message, parsed
+from ematix_core.scheduler.messages import AT_ONCE, LARGEST, Message, parsed, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterator
@@ -54,11 +54,6 @@ class _File:
 
     def is_same(self, other: _File) -> bool:
         return (self.size, self.changed) == (other.size, other.changed)
-
-
-def path_of(position: str) -> str:
-    """Return the path below the connection that a position speaks of."""
-    return position.rpartition("@")[0]
 
 
 class Inbox:

@@ -77,6 +77,11 @@ def open_poller(source: MessageSource, environment: Environment) -> MessagePolle
     return Inbox(source, connection)
 
 
+def path_of(position: str) -> str:
+    """Return the file's path below the connection that a position of an `inbox()` speaks of."""
+    return position.rpartition("@")[0]
+
+
 def parsed(text: str) -> Any:  # noqa: ANN401 - plain data of any shape
     """Return what the text says when it is JSON, else the text itself."""
     try:

@@ -53,8 +53,9 @@ class Watch:
         self._since = since
         self._failed_job = failed_job
         self._states: dict[str, _State] = {}
+        self._begun = False
         self._changed: set[str] = set()
-        """Units whose limits are others than at the beginning: what they raise was told by nobody before."""
+        """Units whose limits are others than before the first event: what they raise was told by nobody before."""
         self._next: datetime | None = None
 
     def replace(self, units: Iterable[Unit]) -> None:
@@ -62,7 +63,7 @@ class Watch:
         before, self._units = self._units, {unit.name: unit for unit in units}
         for unit in self._units.values():
             old = before.get(unit.name)
-            if old is None or (old.freshness, old.long_run) != (unit.freshness, unit.long_run):
+            if self._begun and (old is None or (old.freshness, old.long_run) != (unit.freshness, unit.long_run)):
                 self._changed.add(unit.name)
             self._expect(unit)
 
@@ -83,6 +84,7 @@ class Watch:
 
     def apply(self, event: Event) -> list[Alert]:
         """Take in an event and return the alerts that it raises, after those that were due before it."""
+        self._begun = True
         found = self.due(event.at)
         unit = self._units.get(event.name)
         state = self._state(event.name)

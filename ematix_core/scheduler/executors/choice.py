@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ematix_core.config.secrets import resolve
+from ematix_core.config.size import parse_size
 from ematix_core.errors import ConfigError, near
 from ematix_core.scheduler.executors.options import ExecutorUrl
 
@@ -74,7 +75,6 @@ def _thread(url: ExecutorUrl, around: Surroundings) -> Executor:
 
 
 def _process(url: ExecutorUrl, around: Surroundings) -> Executor:
-    from ematix_core.scheduler.executors.memory import parse_size
     from ematix_core.scheduler.executors.process import ProcessExecutor
 
     options = url.take(["memory", "grace"])
@@ -88,7 +88,6 @@ def _process(url: ExecutorUrl, around: Surroundings) -> Executor:
 def _kubernetes(url: ExecutorUrl, around: Surroundings) -> Executor:
     from ematix_core.scheduler.executors.kubernetes import KubernetesExecutor
     from ematix_core.scheduler.executors.kubernetes_job import Pod
-    from ematix_core.scheduler.executors.memory import parse_size
 
     options = url.take(_POD_OPTIONS, required=["image"])
     memory = options.get("memory") or (str(parse_size(around.memory)) if around.memory else "")

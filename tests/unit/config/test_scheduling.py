@@ -92,13 +92,19 @@ def test_a_mistake_is_named_with_file_and_table(tmp_path: Path, text: str, messa
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("512 MiB", 512 << 20), ("2GB", 2_000_000_000), ("1.5 gib", 3 << 29), ("1073741824", 1 << 30), ("64 kb", 64_000)],
+    [
+        ("512 MiB", 512 << 20),
+        ("2GB", 2_000_000_000),
+        ("1.5 gib", 3 << 29),
+        ("1073741824", 1 << 30),
+        ("512M", 512_000_000),
+    ],
 )
 def test_amounts_of_memory_are_read_in_powers_of_1000_and_1024(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "0", "0 MB", "-1 GB", "1 XB", "GB"])
+@pytest.mark.parametrize("text", ["", "0", "0 MB", "-1 GB", "1 PiB", "512 MiB more", "GB"])
 def test_what_is_no_amount_of_memory_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is no amount of memory"):
         parse_size(text)

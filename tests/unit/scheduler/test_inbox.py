@@ -17,8 +17,7 @@ from ematix_core.errors import AccessError, MissingSourceError, SourceError
 from ematix_core.model.connection import ObjectStoreConnection
 from ematix_core.model.message import inbox
 from ematix_core.scheduler import inbox as inbox_module
-from ematix_core.scheduler.inbox import path_of
-from ematix_core.scheduler.messages import LARGEST, Message, MessagePoller, open_poller
+from ematix_core.scheduler.messages import LARGEST, Message, MessagePoller, open_poller, path_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -265,7 +265,8 @@ def test_a_restart_at_any_time_changes_no_alert(
     found: list[Alert] = []
     since = 0.0
     for until in [*sorted(cut + 0.5 for cut in set(cuts) if cut < end), end]:
-        one = watch(unit, since=since)
+        one = watch(since=since)
+        one.replace([unit])
         found += told(one, [event for event in log.events if event.at <= at(until)])
         found += one.due(at(until))
         since = until
