@@ -33,13 +33,14 @@ _CALLS = 8
 """Requests at one time that create or delete Jobs."""
 _WATCH_SECONDS = 15
 """Seconds after which everything is looked at anew, whatever was told meanwhile."""
+_DELETED = Ending(None, "somebody deleted its Job or its pod")
 
 
 class KubernetesExecutor:
     """Starts tasks as Jobs in a namespace; implements `Executor`. `context`: of the kubeconfig, default the current.
 
-    A Job's name is made of the workflow run and the job. One that is there already and at work is watched instead of
-    made again: so a scheduler that takes over finds what its predecessor started.
+    A Job's name is made of the workflow run and the job. One that is there already is watched instead of made again,
+    so that a scheduler that takes over finds what its predecessor started; one that ended without a result is replaced.
     """
 
     def __init__(self, namespace: str, pod: Pod, *, context: str = "") -> None:
@@ -76,7 +77,12 @@ class KubernetesExecutor:
 
     def _create(self, running: _JobTask, job: dict[str, Any]) -> None:
         try:
-            self._api.create(job)
+            if not self._api.create(job):
+                ending = self._ending_of_ended(running)
+                if ending is not None and ending.status is not None:
+                    running.end(ending)
+                    return
+                self._api.replace(job)
         except Exception as error:  # noqa: BLE001 - of the client and of its libraries; whoever waits must get an ending
             running.end(Ending(None, f"its Job could not be created: {words(error)}"))
             return
@@ -84,6 +90,15 @@ class KubernetesExecutor:
         self._some.set()
         if running.cancelled:
             self._delete(running)
+
+    def _ending_of_ended(self, running: _JobTask) -> Ending | None:
+        """Return the ending of a Job that was there already and has ended; it may have done so this very moment."""
+        pods, _ = self._api.pods()
+        for pod in pods:
+            if pod.metadata.labels.get(TASK) == running.name:
+                return ending_of_pod(pod, self._pod)
+        jobs = {job.metadata.name: job for job in self._api.jobs()}
+        return ending_of_job(jobs[running.name], running.task) if running.name in jobs else None
 
     def _delete(self, running: _JobTask) -> None:
         self._calls.submit(self._delete_now, running)
@@ -128,7 +143,7 @@ class KubernetesExecutor:
                 elif name not in with_pods:
                     self._wait_for_start(running, "it has no pod", hopeless=False)
             elif name not in with_pods:
-                self._end(running, Ending(None, "its Job was deleted"))
+                self._end(running, _DELETED)
         return version
 
     def _look_at(self, pod: Any, *, deleted: bool = False) -> None:  # noqa: ANN401 - the client's V1Pod
@@ -138,7 +153,7 @@ class KubernetesExecutor:
         if ending := ending_of_pod(pod, self._pod):
             self._end(running, ending)
         elif deleted:
-            self._end(running, Ending(None, "its pod was deleted"))
+            self._end(running, _DELETED)
         else:
             reason, hopeless = obstacle(pod)
             if reason:

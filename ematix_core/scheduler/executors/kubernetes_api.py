@@ -9,12 +9,13 @@ from ematix_core.errors import ConfigError
 from ematix_core.scheduler.executors.options import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PATIENCE = 60.0
 """Seconds to go on trying when the API server does not answer."""
 _SECONDS = 20
 """Seconds that one request may take."""
+_LOOK_SECONDS = 0.2
 _ENDED = {"Complete", "Failed"}
 _CONFLICT, _NOT_FOUND, _TOO_MANY, _SERVER = 409, 404, 429, 500
 
@@ -35,28 +36,35 @@ class Api:
         self._batch: Any = client.BatchV1Api(api)
         self._core: Any = client.CoreV1Api(api)
 
-    def create(self, job: dict[str, Any]) -> None:
-        """Create the Job unless it is there and at work; one that has ended is replaced."""
+    def create(self, job: dict[str, Any]) -> bool:
+        """Create the Job unless it is there; return False when it is there and has ended."""
         from kubernetes.client import ApiException
-        from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
-        retrying = Retrying(
-            stop=stop_after_delay(_PATIENCE), wait=wait_exponential(0.2, max=5), reraise=True,
-            retry=retry_if_exception(_may_pass),
-        )  # fmt: skip
         try:
-            retrying(self._batch.create_namespaced_job, self._namespace, job, _request_timeout=_SECONDS)
+            self._retrying(self._batch.create_namespaced_job, self._namespace, job)
         except ApiException as error:
-            name = job["metadata"]["name"]
             if error.status != _CONFLICT:
                 raise
-            found = retrying(self._batch.read_namespaced_job, name, self._namespace, _request_timeout=_SECONDS)
-            if any(
-                one.type in {"Complete", "Failed"} and one.status == "True" for one in found.status.conditions or ()
-            ):
-                self.delete(name)
-                self._wait_until_gone(name)
-                retrying(self._batch.create_namespaced_job, self._namespace, job, _request_timeout=_SECONDS)
+            found = self._retrying(self._batch.read_namespaced_job, job["metadata"]["name"], self._namespace)
+            return not {one.type for one in found.status.conditions or () if one.status == "True"} & _ENDED
+        return True
+
+    def replace(self, job: dict[str, Any]) -> None:
+        """Create the Job after the one of its name is gone."""
+        from kubernetes.client import ApiException
+
+        name = job["metadata"]["name"]
+        self.delete(name)
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                self._batch.read_namespaced_job(name, self._namespace, _request_timeout=_SECONDS)
+            except ApiException as error:
+                if error.status == _NOT_FOUND:
+                    break
+                raise
+            time.sleep(_LOOK_SECONDS)
+        self._retrying(self._batch.create_namespaced_job, self._namespace, job)
 
     def delete(self, name: str, *, at_once: bool = False) -> None:
         """Delete the Job after its pod, which has the time that it asks for to end, unless `at_once`."""
@@ -93,18 +101,14 @@ class Api:
         for event in stream:
             yield event["type"], event["object"]
 
-    def _wait_until_gone(self, name: str) -> None:
-        from kubernetes.client import ApiException
+    def _retrying(self, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - what the call returns
+        from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
-        deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
-            try:
-                self._batch.read_namespaced_job(name, self._namespace, _request_timeout=_SECONDS)
-            except ApiException as error:
-                if error.status == _NOT_FOUND:
-                    return
-                raise
-            time.sleep(0.2)
+        retrying = Retrying(
+            stop=stop_after_delay(_PATIENCE), wait=wait_exponential(0.2, max=5), reraise=True,
+            retry=retry_if_exception(_may_pass),
+        )  # fmt: skip
+        return retrying(call, *arguments, _request_timeout=_SECONDS)
 
 
 def words(error: Exception) -> str:
