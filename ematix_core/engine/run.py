@@ -81,7 +81,7 @@ def run_job(
         recorder = stack.enter_context(recording(store, run.run_id, logging.getLogger()))
         recorder.addFilter(env.redactor)  # a store that was given knows nothing of the run's secrets
         button = cancellation or Cancellation()
-        stack.enter_context(beating(store, run.run_id, cancelled=button.cancel))
+        stack.enter_context(beating(store, run.run_id, cancelled=button.cancel, meanwhile=recorder.flush))
         # A logger of the run's own: its log has these lines whatever level the user's logging is set to, and the
         # user's handlers are not filled with them.
         journal = logging.Logger(__name__, logging.INFO)  # noqa: LOG001 - see above

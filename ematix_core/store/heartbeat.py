@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,15 +17,23 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+MEANWHILE_SECONDS = 1.0
+
 
 @contextmanager
 def beating(
-    store: RunStore, run_id: str, *, every: float = 10.0, cancelled: Callable[[], None] | None = None
+    store: RunStore,
+    run_id: str,
+    *,
+    every: float = 10.0,
+    cancelled: Callable[[], None] | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Iterator[None]:
     """Send a heartbeat for the run (or workflow run) each `every` seconds, from a thread, until the block ends.
 
-    `cancelled` is called once, from that thread, when somebody has asked for the run to be cancelled. A heartbeat that
-    fails is logged and tried again: the store may be back before anybody misses it.
+    `cancelled` is called once, from that thread, when somebody has asked for the run to be cancelled, and `meanwhile`
+    every second, to write what else is to be known while the run goes on. A heartbeat that fails is logged and tried
+    again: the store may be back before anybody misses it.
     """
     done = threading.Event()
     under_way = threading.Lock()
@@ -32,10 +41,16 @@ def beating(
 
     def beat() -> None:
         nonlocal tell
-        while not done.wait(every):
+        beaten = time.monotonic()
+        while not done.wait(min(every, MEANWHILE_SECONDS)):
             with under_way:
                 if done.is_set():
                     return
+                if meanwhile is not None:
+                    _attempt(meanwhile, run_id)
+                if time.monotonic() - beaten < every:
+                    continue
+                beaten = time.monotonic()
                 asked = _beat(store, run_id)
             if asked and tell is not None:
                 tell()
@@ -57,3 +72,10 @@ def _beat(store: RunStore, run_id: str) -> bool:
     except StoreError as error:
         _log.warning("no heartbeat for run %s: %s", run_id, error)
         return False
+
+
+def _attempt(meanwhile: Callable[[], None], run_id: str) -> None:
+    try:
+        meanwhile()
+    except StoreError as error:
+        _log.warning("nothing was written for run %s meanwhile: %s", run_id, error)

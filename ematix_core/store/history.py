@@ -26,8 +26,10 @@ class History(StorePart):
         if values:
             self._write(None, lambda connection: connection.execute(_LINE, values), quick=True)
 
-    def logs(self, run_id: str) -> list[LogLine]:
+    def logs(self, run_id: str, *, skip: int = 0) -> list[LogLine]:
         statement = sa.select(log_lines).where(log_lines.c.run_id == run_id).order_by(log_lines.c.id)
+        if skip:
+            statement = statement.offset(skip)
         return [rows.log_line_record(row) for row in self._read(statement)]
 
     def attempts(self, run_id: str) -> list[Attempt]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from ematix_core.errors import AlreadyRunningError, StoreError
+from ematix_core.errors import AlreadyRunningError, StoreError, UnknownRunError
 from ematix_core.failpoint import failpoint
 from ematix_core.store import rows
 from ematix_core.store.servers import is_deadlock
@@ -116,14 +116,14 @@ class StorePart:
     def _one(
         self, noun: str, column: sa.Column[Any], beginning: str, find: Callable[[sa.Select[Any]], list[_Record]]
     ) -> _Record:
-        """Return the record whose id is this, or begins so. Raises StoreError for none or several."""
+        """Return the record whose id is this, or begins so. Raises UnknownRunError for none, StoreError for several."""
         statement = column.table.select()
         like = statement.where(column.startswith(beginning, autoescape=True)).order_by(column.desc()).limit(_LISTED)
         found = find(statement.where(column == beginning)) or find(like)
         if len(found) == 1:
             return found[0]
         if not found:
-            raise StoreError(
+            raise UnknownRunError(
                 f"there is no {noun} {beginning!r}", where=self._database.where, hint="List them: flow runs"
             )
         ids = ", ".join(str(getattr(record, column.name)) for record in found)

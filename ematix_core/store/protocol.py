@@ -105,7 +105,10 @@ class RunStore(Protocol):
         ...
 
     def run(self, run_id: str) -> Run:
-        """Return the run with this id, or with an id that begins so. Raises StoreError for none or several."""
+        """Return the run with this id, or with an id that begins so.
+
+        Raises UnknownRunError for none, StoreError for several.
+        """
         ...
 
     def runs(
@@ -132,12 +135,15 @@ class RunStore(Protocol):
         """Return the run's attempts in order."""
         ...
 
-    def logs(self, run_id: str) -> list[LogLine]:
-        """Return the run's log lines in the order in which they were written."""
+    def logs(self, run_id: str, *, skip: int = 0) -> list[LogLine]:
+        """Return the run's log lines in the order in which they were written, without the first `skip` of them."""
         ...
 
     def workflow_run(self, workflow_run_id: str) -> WorkflowRun:
-        """Return the workflow run with this id, or with an id that begins so. Raises StoreError for none or several."""
+        """Return the workflow run with this id, or with an id that begins so.
+
+        Raises UnknownRunError for none, StoreError for several.
+        """
         ...
 
     def workflow_runs(
