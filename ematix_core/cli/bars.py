@@ -96,9 +96,27 @@ class Bars(Lines):
     def cancelling(self) -> None:
         self._display.cancelling = True
 
+    def add(self, name: str, total: int) -> None:
+        """Draw a further bar, for a whole of so many parts."""
+        self._tasks[name] = self._display.add_task(name, total=total, rows=0, stage="")
+
+    def advance(self, name: str, parts: int, rows: int, stage: str) -> None:
+        """Say how many parts of the whole are done, and how many rows they were."""
+        self._display.update(self._task(name), completed=parts, rows=rows, stage=stage)
+
+    def remove(self, name: str) -> None:
+        """Draw a bar no longer."""
+        with self._lock:
+            if (task := self._tasks.pop(name, None)) is not None:
+                self._display.remove_task(task)
+
+    def say(self, line: str) -> None:
+        """Leave a line above the bars."""
+        self._display.console.print(line, markup=False, highlight=False)
+
     def _line(self, job: str, message: str, *, chatty: bool = False) -> None:
         if not chatty:
-            self._display.console.print(f"{job}: {message}", markup=False, highlight=False)
+            self.say(f"{job}: {message}")
 
     def _task(self, job: str) -> TaskID:
         with self._lock:

@@ -63,7 +63,7 @@ class ListByDefault(click.Group):
         return super().parse_args(ctx, args)
 
 
-def _complete(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def complete_names(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Offer the jobs and workflows of the settings' modules. A Tab is no place for error messages."""
     from ematix_core.cli.loading import load
     from ematix_core.errors import EmatixError
@@ -75,7 +75,7 @@ def _complete(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[
     return [name for name in (*project.jobs, *project.workflows) if name.startswith(incomplete)]
 
 
-names_argument = click.argument("names", nargs=-1, metavar="[PATH.py|MODULE] [NAME]...", shell_complete=_complete)
+names_argument = click.argument("names", nargs=-1, metavar="[PATH.py|MODULE] [NAME]...", shell_complete=complete_names)
 """Modules and jobs, as `loading.load` takes them."""
 
 

@@ -67,9 +67,12 @@ def local_time(moment: datetime | None) -> str:
     return aware.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-_STATUS_COLOURS = {"succeeded": "green", "ok": "green", "failed": "red", "cancelled": "yellow", "skipped": "yellow"}
+STATUS_COLOURS = {
+    "succeeded": "green", "ok": "green", "failed": "red", "interrupted": "red", "cancelled": "yellow",
+    "skipped": "yellow",
+}  # fmt: skip
 
 
 def styled_status(status: str) -> str:
     """Return a status word in its colour."""
-    return click.style(status, fg=_STATUS_COLOURS.get(status))
+    return click.style(status, fg=STATUS_COLOURS.get(status))

@@ -29,14 +29,23 @@ COMMANDS = {
     "preview": Entry("plan", "plan", "The same as plan."),
     "dry-run": Entry("plan", "plan", "The same as plan."),
     "run": Entry("run", "run", "Run jobs and workflows."),
-    "runs": Entry("runs", "runs", "List past runs; show one of them."),
+    "scheduler": Entry("scheduler", "scheduler", "Run workflows and jobs when they are due."),
+    "run-due": Entry("run_due", "run_due", "Run what is due now, and what that sets off, then leave."),
+    "backfill": Entry("backfill", "backfill", "Run a workflow or a job once for each slice of the past."),
+    "runs": Entry("runs", "runs", "List past runs; show, watch, cancel or repeat one of them."),
     "logs": Entry("logs", "logs", "Print the log of a run."),
+    "pause": Entry("pause", "pause", "Let workflows and jobs fire no more, until they are resumed."),
+    "resume": Entry("pause", "resume", "Let paused workflows and jobs fire again."),
+    "alerts": Entry("alerts", "alerts", "List who is alerted; send a test alert."),
     "connections": Entry("connections", "connections", "List connections; check that they can be reached."),
     "secrets": Entry("secrets", "secrets", "Test that ${...} references can be resolved."),
     "validate": Entry("validate", "validate", "Check the declarations without connecting to anything."),
     "doctor": Entry("doctor", "doctor", "Look at the installation, the settings and the store."),
     "completion": Entry("completion", "completion", "Print the completion script for a shell."),
 }
+
+HIDDEN = {"perform-task": Entry("perform", "perform_task", "Carry out one task of a scheduler, given as JSON.")}
+"""Commands for programs, which no list shows."""
 
 
 class Root(click.Group):
@@ -46,7 +55,7 @@ class Root(click.Group):
         return list(COMMANDS)
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = COMMANDS.get(cmd_name)
+        entry = COMMANDS.get(cmd_name) or HIDDEN.get(cmd_name)
         if entry is None:
             return None
         command: click.Command = getattr(import_module(f"ematix_core.cli.{entry.module}"), entry.name)
@@ -55,7 +64,7 @@ class Root(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             from ematix_core.errors import near
 
             ctx.fail(f"There is no command {args[0]!r}. {near(args[0], COMMANDS)}")

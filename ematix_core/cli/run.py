@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-
 import click
 
-from ematix_core.cli.interrupt import cancel_on_signal
+from ematix_core.cli.execution import execute, execution_options, keep_logs
 from ematix_core.cli.loading import load
-from ematix_core.cli.options import DEBUG, names_argument, project_options
-from ematix_core.cli.output import print_json
+from ematix_core.cli.options import names_argument, project_options
 from ematix_core.cli.select import GRAMMAR, select_some
-from ematix_core.cli.summary import as_data, complain, exit_code, print_summary
-from ematix_core.cli.watch import watching
 
 EXAMPLES = """\
 \b
@@ -27,18 +22,7 @@ flow run +revenue                 a job and all that it depends on
 @click.option(
     "-s", "--select", "selected", multiple=True, metavar="NAME", help="As NAME; never taken for a module. Repeatable."
 )
-@click.option(
-    "-p", "--parallel", type=click.IntRange(min=1), default=4, show_default=True, help="Jobs that run at one time."
-)
-@click.option(
-    "--lock-wait",
-    type=click.FloatRange(min=0),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for a database file that another process holds.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="Print a line for every step on stderr, instead of bars.")
+@execution_options
 @project_options
 def run(
     *,
@@ -55,20 +39,10 @@ def run(
     A job whose upstream failed is skipped; the others still run. Ctrl-C cancels and rolls back; pressed again, it
     leaves at once.
     """
-    # What a run logs is kept with it; nothing is printed, as long as the user's modules configure no handler.
-    logging.getLogger().setLevel(logging.INFO)
+    keep_logs()
     project, patterns = load(names, modules)
     chosen = select_some(project.jobs, project.workflows, [*patterns, *selected])
-    from ematix_core.engine import run_workflow
-
-    with watching(verbose=verbose) as watch, cancel_on_signal(watch.cancelling):
-        result = run_workflow(
-            chosen.workflow or chosen.jobs, project, progress=watch, parallel=parallel, lock_wait=lock_wait
-        )
-    if as_json:
-        print_json(as_data(result))
-    else:
-        print_summary(result, chosen.jobs)
-    context = click.get_current_context()
-    complain(result, watch, debug=context.meta.get(DEBUG, False))
-    context.exit(exit_code(result))
+    execute(
+        chosen.workflow or chosen.jobs, chosen.jobs, project,
+        verbose=verbose, as_json=as_json, parallel=parallel, lock_wait=lock_wait,
+    )  # fmt: skip

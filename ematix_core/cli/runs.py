@@ -1,77 +1,119 @@
-"""`flow runs`: what ran, and what became of it."""
+"""`flow runs`: what ran, and what became of it; and the commands that act on a run."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ematix_core.cli.history import RUN_HELP, find_runs, history, place
+from ematix_core.cli.again import rerun, restart
+from ematix_core.cli.cancel import cancel
+from ematix_core.cli.follow import watch
+from ematix_core.cli.history import as_data, history, place, unknown
+from ematix_core.cli.moments import moment_option
 from ematix_core.cli.options import ListByDefault, output_options
-from ematix_core.cli.output import local_time, print_json, print_table, styled_status
-from ematix_core.store.records import Status
+from ematix_core.cli.output import print_json, print_table, styled_status
+from ematix_core.cli.prune import prune
+from ematix_core.cli.show import COUNTS, seconds_of, show
+from ematix_core.store.records import Status, WorkflowRun
 
 if TYPE_CHECKING:
-    from ematix_core.store.records import Attempt, Run
+    from datetime import datetime
 
-COUNTS = ("rows_read", "inserted", "updated", "unchanged", "deleted", "closed")
+    from ematix_core.store.protocol import RunStore
+    from ematix_core.store.records import Run
+
 HEADERS = ("run", "job", "status", "started", "seconds", *(name.replace("_", " ") for name in COUNTS))
+WORKFLOW_HEADERS = ("run", "workflow", "status", "started", "seconds", "trigger", "tick", "slice", "because")
+EXAMPLES = """\
+\b
+flow runs list nightly --status failed           the failed runs of a workflow's jobs
+flow runs list --since "2 hours ago"             what ran lately
+flow runs list --workflows --since 2026-01-31    workflow runs, and why they ran
+"""
 
 
 @click.group("runs", cls=ListByDefault)
 def runs() -> None:
-    """List past runs; show one of them.
+    """List past runs; show, watch, cancel or repeat one of them.
 
     Without a subcommand: list.
     """
 
 
-@runs.command("list")
-@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@dataclass(frozen=True)
+class _Filters:
+    names: tuple[str, ...]
+    status: Status | None
+    since: datetime | None
+    until: datetime | None
+    limit: int
+
+    def runs(self, store: RunStore) -> list[Run]:
+        """Return the latest runs that pass; a name is a job's, or a workflow's for the runs of all its jobs."""
+        if not self.names:
+            return store.runs(status=self.status, since=self.since, until=self.until, limit=self.limit)
+        found = {run.run_id: run for name in self.names for run in self._named(store, name)}
+        return sorted(found.values(), key=lambda run: run.started_at, reverse=True)[: self.limit]
+
+    def _named(self, store: RunStore, name: str) -> list[Run]:
+        if of_job := store.runs(job=name, status=self.status, since=self.since, until=self.until, limit=self.limit):
+            return of_job
+        groups = store.workflow_runs(workflow=name, since=self.since, until=self.until, limit=self.limit)
+        inside = (run for one in groups for run in store.runs(workflow_run_id=one.workflow_run_id, limit=None))
+        return [run for run in inside if self.status in {None, run.status}]
+
+    def workflow_runs(self, store: RunStore) -> list[WorkflowRun]:
+        """Return the latest workflow runs that pass."""
+        found = [
+            run
+            for name in self.names or [None]
+            for run in store.workflow_runs(
+                workflow=name, status=self.status, since=self.since, until=self.until, limit=self.limit
+            )
+        ]
+        return sorted(found, key=lambda run: run.started_at, reverse=True)[: self.limit]
+
+
+@runs.command("list", epilog=EXAMPLES)
+@click.argument("names", nargs=-1, metavar="[JOB|WORKFLOW]...")
 @click.option("--status", type=click.Choice([status.value for status in Status]), help="Only runs in this state.")
+@moment_option("--since", "Only runs that began then or later: a date, a time, or '2 hours ago'.")
+@moment_option("--until", "Only runs that began before then.")
+@click.option("-w", "--workflows", is_flag=True, help="List workflow runs: what set them off, and what came of them.")
 @click.option(
     "-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many at most; the latest."
 )
 @output_options
-def list_runs(*, jobs: tuple[str, ...], status: str | None, limit: int, as_json: bool) -> None:
+def list_runs(
+    *,
+    names: tuple[str, ...],
+    status: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    workflows: bool,
+    limit: int,
+    as_json: bool,
+) -> None:
     """List past runs, the latest first."""
-    wanted = Status(status) if status else None
+    filters = _Filters(names, Status(status) if status else None, since, until, limit)
     with history() as store:
-        found = [run for job in jobs or [None] for run in store.runs(job=job, status=wanted, limit=limit)]
-    found = sorted(found, key=lambda run: run.started_at, reverse=True)[:limit]
+        found = filters.workflow_runs(store) if workflows else filters.runs(store)
+        hint = "" if found else unknown(store, names)
     if as_json:
-        print_json({"runs": [run_data(run) for run in found]})
+        print_json({"workflow_runs" if workflows else "runs": [as_data(run) for run in found]})
     elif found:
-        print_table(HEADERS, [_row(run) for run in found])
+        rows = [_workflow_row(run) if isinstance(run, WorkflowRun) else _row(run) for run in found]
+        print_table(WORKFLOW_HEADERS if workflows else HEADERS, rows)
+    elif names or status or since or until:
+        click.echo(f"no such run in {place()}{f'. {hint}' if hint else ''}")
     else:
-        click.echo(f"no such run in {place()}" if jobs or status else f"no run is recorded yet in {place()}")
+        click.echo(f"no run is recorded yet in {place()}")
 
 
-@runs.command("show", epilog=RUN_HELP)
-@click.argument("run", default="", metavar="[RUN]")
-@output_options
-def show(*, run: str, as_json: bool) -> None:
-    """Show a run: attempts, counts, targets, plan hash, error."""
-    with history() as store:
-        found = [(one, store.attempts(one.run_id)) for one in find_runs(store, run)]
-    if as_json:
-        data = [run_data(one) | {"attempt_list": [_attempt_data(a) for a in attempts]} for one, attempts in found]
-        print_json({"runs": data})
-        return
-    for number, (one, attempts) in enumerate(found):
-        if number:
-            click.echo()
-        _print_run(one, attempts)
-
-
-def run_data(run: Run) -> dict[str, Any]:
-    """Return what a user wants to know of a run, as plain data: without the process's inner particulars."""
-    inner = ("machine", "process_started", "heartbeat_at")
-    return {key: value for key, value in run.to_dict().items() if key not in inner}
-
-
-def _attempt_data(attempt: Attempt) -> dict[str, Any]:
-    return {key: value for key, value in vars(attempt).items() if key != "run_id"}
+for command in (show, watch, cancel, rerun, restart, prune):
+    runs.add_command(command)
 
 
 def _row(run: Run) -> tuple[Any, ...]:
@@ -79,31 +121,8 @@ def _row(run: Run) -> tuple[Any, ...]:
     return (run.run_id, run.job, styled_status(run.status), run.started_at, run.seconds, *counts)
 
 
-def _print_run(run: Run, attempts: list[Attempt]) -> None:
-    counts = ", ".join(f"{getattr(run, name):,} {name.replace('_', ' ')}" for name in COUNTS)
-    facts = {
-        "run": run.run_id,
-        "job": run.job,
-        "status": styled_status(run.status),
-        "trigger": run.trigger,
-        "started with": run.workflow_run_id,
-        "started": local_time(run.started_at),
-        "finished": local_time(run.finished_at),
-        "seconds": f"{run.seconds:.2f}",
-        "counts": counts,
-        "plan": run.plan_hash,
-        "load": run.load_id,
-        "process": f"{run.pid} on {run.host}",
-    }
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        click.echo(f"{name.ljust(width)}  {value or '-'}")
-    if len(attempts) > 1:
-        click.echo()
-        rows = [
-            (a.number, styled_status(a.status), a.started_at, a.finished_at, a.error.partition("\n")[0] or "-")
-            for a in attempts
-        ]
-        print_table(("attempt", "status", "started", "finished", "error"), rows)
-    if run.error:
-        click.echo(f"\n{run.error}")
+def _workflow_row(run: WorkflowRun) -> tuple[Any, ...]:
+    return (
+        run.workflow_run_id, run.workflow, styled_status(run.status), run.started_at, seconds_of(run), run.trigger,
+        run.tick, run.slice or None, "; ".join(run.cause) or None,
+    )  # fmt: skip

@@ -56,7 +56,7 @@ def complain(result: WorkflowResult, watch: Lines, *, debug: bool) -> None:
                 click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {outcome.job}: {warning}", err=True)
     for outcome in result.outcomes:
         if outcome.status == "failed":
-            click.echo(_cause(outcome, watch.errors.get(outcome.job), debug=debug), err=True)
+            click.echo(cause(outcome, watch.errors.get(outcome.job), debug=debug), err=True)
     if result.status == "cancelled":
         click.echo(_cancelled(result, watch.begun), err=True)
 
@@ -93,7 +93,8 @@ def _warnings(run: RunResult) -> Iterator[str]:
             yield f"{target.target} had this load already; the counts are those of that load"
 
 
-def _cause(outcome: JobOutcome, error: EmatixError | None, *, debug: bool) -> str:
+def cause(outcome: JobOutcome, error: EmatixError | None, *, debug: bool) -> str:
+    """Return why a job failed: the traceback of the user's own code, if there is one, and the error."""
     if error is None:
         return mask(f"{click.style('error:', fg='red', bold=True)} {outcome.error} (job {outcome.job})")
     trace = mask("".join(traceback.format_exception(error))) if debug else failure.users_trace(error)

@@ -11,12 +11,18 @@ from ematix_core.cli.lines import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TextIO
+
+
+def draws(stream: TextIO) -> bool:
+    """Say whether a stream is a terminal on which lines can be drawn again."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager
 def watching(*, verbose: bool) -> Iterator[Lines]:
     """Yield the progress to hand to the engine; bars are on the terminal as long as this is open."""
-    if verbose or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if verbose or not draws(sys.stderr):
         yield Lines(verbose=verbose)
         return
     from ematix_core.cli.bars import Bars

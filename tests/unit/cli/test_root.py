@@ -64,7 +64,7 @@ def test_completion_script_calls_back_into_flow(shell: str) -> None:
     [
         ("flow run c", ["customers"]),
         ("flow plan ", ["customers", "orders", "revenue", "nightly"]),
-        ("flow ru", ["run", "runs"]),
+        ("flow ru", ["run", "run-due", "runs"]),
     ],
 )
 def test_shell_completes_commands_and_jobs(words: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
