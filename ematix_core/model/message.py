@@ -75,4 +75,4 @@ def _source(name: str, connection: ConnectionLike, *, option: str, value: str, *
     named = named_connection(connection, "connection")
     if named is None:
         raise DeclarationError("a message source needs connection=", where=where)
-    return MessageSource(name=name, connection=named, **fields)  # type: ignore[arg-type]
+    return MessageSource(name=name, connection=named, **fields)  # type: ignore[arg-type]  # the options of the two above
