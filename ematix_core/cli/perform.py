@@ -39,7 +39,7 @@ def perform_task(*, task: str | None) -> None:
     wanted = _parse(task or os.environ.get("EMATIX_TASK") or sys.stdin.read())
     if wanted.directory:
         _enter(wanted.directory)
-    faulthandler.enable()
+    faulthandler.enable(2)
     logging.getLogger().setLevel(logging.INFO)  # what a run logs is kept with it
     cancellation = Cancellation()
     with stoppable(cancellation):

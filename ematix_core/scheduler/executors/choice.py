@@ -107,8 +107,11 @@ def _http(url: ExecutorUrl, around: Surroundings) -> Executor:
     options = url.take(["token", "wait", *_WAITING_OPTIONS])
     address = resolve(url.text)
     host = urlsplit(address).hostname
-    if not host:
-        raise ConfigError("the function's URL names no host", where=url.where, hint="Write https://host/path.")
+    if not host or "@" in urlsplit(address).netloc:
+        raise ConfigError(
+            "the function's URL has no host, or a user before it", where=url.where,
+            hint="Write https://host/path, and #token=${VARIABLE} behind it for a bearer token.",
+        )  # fmt: skip
     if url.scheme == "http" and options.get("token") and host not in _LOOPBACK:
         raise ConfigError("a token would be sent in the clear", where=url.where, hint="Use https://.")
     function = HttpFunction(address, token=options.get("token", ""), wait=url.number(options, "wait", 3600.0))

@@ -22,7 +22,7 @@ class ExecutorUrl:
     """An executor as it was named, its `${...}` references unresolved."""
 
     scheme: str
-    place: str = ""
+    place: str = field(default="", repr=False)
     """What stands between `://` and the options."""
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     text: str = field(default="", repr=False)

@@ -40,30 +40,36 @@ def perform(
     What is not given is found as the task says: its modules are loaded, its store is opened. `redactor` learns every
     secret that the run resolves. Without a status in the ending, the run's record is open, or was never begun.
     """
+    cancellation = cancellation or Cancellation()
+    found = False
     try:
         settings = settings or settings_of(task)
         project = project or load(task)
         job = project.job(task.job)
-    except EmatixError as error:
-        return Ending(None, str(error))
-    cancellation = cancellation or Cancellation()
-    try:
+        found = True
         with _limit(cancellation, task.timeout):
             run_job(
                 job, project, store=store, settings=settings, trigger=task.trigger, slice=task.slice,
                 workflow_run_id=task.workflow_run_id, parameters=task.parameters, token=task.token,
                 lock_wait=task.lock_wait, cancellation=cancellation, redactor=redactor,
             )  # fmt: skip
-    except CancelledError as error:
-        return Ending(Status.CANCELLED, str(error))
-    except StoreError as error:  # the run could not be begun, or its end could not be recorded
-        return Ending(None, str(error))
-    except EmatixError as error:
-        return Ending(Status.FAILED, str(error))
-    except Exception as error:  # noqa: BLE001 - whoever waits for the ending must get one; it is logged
-        _log.exception("job %s ended without a result", task.job)
-        return Ending(None, f"unexpected {type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - whoever waits for the ending must get one
+        return _ending(error, task, begun=found)
     return Ending(Status.SUCCEEDED)
+
+
+def _ending(error: Exception, task: Task, *, begun: bool) -> Ending:
+    """Return what an error means: with a status only where the run's own record has it."""
+    match error:
+        case CancelledError():
+            return Ending(Status.CANCELLED, str(error))
+        case StoreError():  # the run could not be begun, or its end could not be recorded
+            return Ending(None, str(error))
+        case EmatixError():
+            return Ending(Status.FAILED if begun else None, str(error))
+        case _:
+            _log.error("job %s ended without a result", task.job, exc_info=error)
+            return Ending(None, f"unexpected {type(error).__name__}: {error}")
 
 
 def load(task: Task) -> Project:
