@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ematix_core.config.redact import Redactor
 from ematix_core.engine.cancel import Cancellation
+from ematix_core.errors import EmatixError
 from ematix_core.scheduler.executors.family import die_with
-from ematix_core.scheduler.executors.perform import perform
+from ematix_core.scheduler.executors.perform import load, perform
 from ematix_core.scheduler.executors.stopping import stoppable
 from ematix_core.scheduler.protocols import Task
+from ematix_core.store.log_handler import current_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,9 @@ def carry_out(channel: int, template: int, project: Project | None = None) -> No
     if not first:
         os._exit(1)
     task = Task.from_dict(json.loads(first))
+    with suppress(EmatixError):  # `perform` tries again, and tells what is wrong
+        project = project or load(task)
+    _print_no_record_twice()
     cancellation = Cancellation()
     threading.Thread(target=_listen, args=(lines, cancellation), name="ematix-control", daemon=True).start()
     redactor = _TellingRedactor(control)
@@ -63,6 +68,13 @@ def carry_out(channel: int, template: int, project: Project | None = None) -> No
         stream.flush()
     redactor.tell({"ending": ending.to_dict()})
     os._exit(0)
+
+
+def _print_no_record_twice() -> None:
+    """Have the project's handlers on the terminal pass over what the run's log has anyway: prints get there, too."""
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler and handler.stream in {sys.stdout, sys.stderr}:
+            handler.addFilter(lambda _record: current_run.get() is None)
 
 
 class _TellingRedactor(Redactor):

@@ -10,6 +10,7 @@ import logging
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ematix_core.config.redact import Redactor
@@ -114,7 +115,8 @@ class ProcessExecutor:
         return found
 
     async def _prepare(self, place: Place) -> None:
-        self._template(place)
+        with suppress(OSError):  # the first task says what is wrong
+            self._template(place)
 
     def _renew(self) -> None:
         self._retired = [template for template in self._retired if not template.over]

@@ -44,6 +44,7 @@ class Template:
         self._started: dict[int, Callable[[int], None]] = {}
         self._ends: dict[int, asyncio.Future[str]] = {}
         self._retired = False
+        self._gave_up = ""
         self.over = False
         """Whether the process has ended."""
         loop = asyncio.get_running_loop()
@@ -91,8 +92,9 @@ class Template:
         self._channel.close()
         code = await loop.run_in_executor(None, self._process.wait)
         self.over = True
+        how = self._gave_up or f"the process that starts jobs was lost: {exits.reason_of_code(code)}"
         for number in list(self._ends):
-            self._end(number, f"the process that starts jobs was lost: {exits.reason_of_code(code)}")
+            self._end(number, how)
 
     def _note(self, message: dict[str, Any]) -> None:
         match message:
@@ -116,5 +118,5 @@ class Template:
             self._channel.shutdown(socket.SHUT_WR)
 
     def _give_up(self) -> None:
-        _log.error("the project's modules were not imported within %g s; the process is ended", LOADING)
+        self._gave_up = f"the project's modules were not imported within {LOADING:g} s"
         self._process.kill()

@@ -56,7 +56,27 @@ def processes(folder: Path, store: RunStore, url: str) -> Callable[..., Abstract
     return make
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Return a place whose processes a module's tests share: a template takes a second to start."""
+    folder = tmp_path_factory.mktemp("shared")
+    write_project(folder)
+    url = f"sqlite:///{folder}/runs.db"
+    with pytest.MonkeyPatch.context() as patch, open_store(url) as store:
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+        patch.delenv("EMATIX_STORE", raising=False)
+        executor = ProcessExecutor(store=store, modules=["pipelines.py"], directory=str(folder))
+        yield Place(folder, store, url, executor)
+        executor.close()
+
+
 @pytest.fixture
-def place(processes: Callable[..., AbstractContextManager[Place]]) -> Iterator[Place]:
-    with processes() as made:
-        yield made
+def place(shared: Place) -> Iterator[Place]:
+    """Return the shared place, with nothing left of the tests before."""
+    for written in (*shared.folder.glob("*.pid"), *shared.folder.glob("*.txt")):
+        written.unlink()
+    yield shared
+    for started in shared.started:
+        started.running.kill()
+        started.ending()
+    shared.started.clear()

@@ -27,8 +27,7 @@ class bed:
 @ematix.connection
 class vault:
     kind = "sqlite"
-    path = "${LAKE_PATH:-lake.db}"
-    options = {"password": "${LAKE_PASSWORD:-none}"}
+    path = "${LAKE_PASSWORD:-vault}.db"
 
 ROWS = pa.table({"id": [1, 2, 3]})
 loads = dict(target_connection=lake)

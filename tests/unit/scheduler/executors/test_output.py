@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tests.unit.scheduler.executors.harness import Place, Started
 
+    Processes = Callable[..., AbstractContextManager[Place]]
+
 
 def printed(place: Place, started: Started, level: str) -> list[str]:
     """Return the log's lines of a level that came from the process's output."""
@@ -51,6 +53,19 @@ def test_place_of_a_crash_in_the_users_code_is_there(place: Place) -> None:
     assert any("pipelines.py" in line and "in crashes" in line for line in printed(place, started, "WARNING"))
 
 
+def test_record_that_a_handler_of_the_project_prints_is_in_the_log_once(place: Place) -> None:
+    (place.folder / "logs.py").write_text(
+        "import logging, pipelines, ematix_core as ematix\n"
+        "logging.basicConfig(level=logging.INFO)\n"
+        "@ematix.job(target='logs', target_connection=pipelines.lake)\n"
+        "def logs():\n    logging.getLogger('mine').warning('once and for all')\n    return pipelines.ROWS\n",
+        encoding="utf-8",
+    )
+    started = place.start("logs", modules=("logs.py",))
+    assert started.ending().status is Status.SUCCEEDED
+    assert [line.message for line in place.log(started) if "once and for all" in line.message] == ["once and for all"]
+
+
 def test_all_lines_of_a_job_that_prints_much_are_there_in_order(place: Place) -> None:
     started = place.start("talks")
     assert started.ending().status is Status.SUCCEEDED
@@ -71,16 +86,16 @@ def test_lines_are_there_while_the_job_still_runs(place: Place) -> None:
     assert not started.over.is_set()
 
 
-def test_secrets_that_the_run_resolved_are_masked(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_that_the_run_resolved_are_masked(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKE_PASSWORD", "hunter2-hunter2")
-    place.executor.reload()  # the template has the environment of its start
-    started = place.start("tells")
-    started.ending()
-    assert "the password is ***" in printed(place, started, "INFO")
+    with processes() as place:
+        started = place.start("tells")
+        assert started.ending().status is Status.SUCCEEDED
+        assert "the password is ***" in printed(place, started, "INFO")
 
 
 def test_output_that_belongs_to_no_run_is_in_the_schedulers_own_log(
-    processes: Callable[..., AbstractContextManager[Place]], caplog: pytest.LogCaptureFixture
+    processes: Processes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with processes(fork=False) as place:  # the module is imported by the task's process itself
         (place.folder / "loud.py").write_text("import os\nprint('a loud word')\nos._exit(5)\n", encoding="utf-8")

@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
 
 from ematix_core.scheduler.protocols import Ending
 from ematix_core.store import Status
@@ -14,9 +15,16 @@ from tests.unit.scheduler.executors.harness import is_gone, until
 from tests.unit.scheduler.executors.jobs import PIPELINES, write_project
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from tests.unit.scheduler.executors.harness import Place
+
+
+@pytest.fixture
+def place(processes: Callable[..., AbstractContextManager[Place]]) -> Iterator[Place]:
+    with processes() as made:
+        yield made
 
 
 def test_jobs_are_forked_from_one_template(place: Place) -> None:
