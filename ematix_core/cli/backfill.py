@@ -14,8 +14,9 @@ from ematix_core.cli.interrupt import cancel_on_signal
 from ematix_core.cli.loading import load
 from ematix_core.cli.options import DEBUG, complete_names, project_options
 from ematix_core.cli.output import print_json, print_table, styled_status
-from ematix_core.cli.slices import named, watching_slices
+from ematix_core.cli.slices import named
 from ematix_core.cli.summary import cause
+from ematix_core.cli.watch import watching_slices
 from ematix_core.config.settings import Settings
 from ematix_core.errors import DeclarationError, ProjectError, near
 from ematix_core.model.connection import mask

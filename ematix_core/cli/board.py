@@ -10,16 +10,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ematix_core.cli.follow import state
 from ematix_core.cli.history import id_of
 from ematix_core.cli.output import STATUS_COLOURS, local_time
 from ematix_core.cli.show import seconds_of
+from ematix_core.cli.watched import state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from ematix_core.cli.follow import Watched
+    from ematix_core.cli.watched import Watched
 
 
 class Board:

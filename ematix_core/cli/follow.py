@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ematix_core.cli.exit_codes import FAILED, INTERRUPTED
-from ematix_core.cli.history import RUN_HELP, as_data, find, history, id_of, is_open, jobs_of, name_of
+from ematix_core.cli.history import RUN_HELP, as_data, find, history, id_of, is_open, jobs_of
 from ematix_core.cli.options import output_options
 from ematix_core.cli.output import print_json, styled_status
 from ematix_core.cli.watch import draws
+from ematix_core.cli.watched import Watched, state
 from ematix_core.store.records import Run, Status, WorkflowRun
 
 if TYPE_CHECKING:
@@ -30,20 +31,6 @@ EXAMPLES = """\
 flow runs watch            everything that runs now, whoever started it
 flow runs watch nightly    the latest run of a workflow
 """
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A workflow run with the runs of its jobs, or a job's run alone."""
-
-    record: Run | WorkflowRun
-    jobs: tuple[Run, ...] = ()
-
-    def named(self) -> Iterator[tuple[str, Run | WorkflowRun]]:
-        """Yield the records, each with the name that tells it from the others."""
-        yield name_of(self.record), self.record
-        for job in self.jobs:
-            yield f"{name_of(self.record)}/{job.job}", job
 
 
 @click.command("watch", epilog=f"{EXAMPLES}\n{RUN_HELP}")
@@ -75,19 +62,6 @@ def watch(*, run: str, as_json: bool) -> None:
         click.echo("nothing runs")
     if any(one.record.status is not Status.SUCCEEDED for one in found):
         context.exit(FAILED)
-
-
-def state(record: Run | WorkflowRun) -> str:
-    """Return what is to be said of a record besides its status: rows and seconds, or the error."""
-    if record.error:
-        return record.error.partition("\n")[0]
-    if isinstance(record, Run) and record.status is Status.SUCCEEDED:
-        return f"{record.rows_read:,} rows read in {record.seconds:.2f} s"
-    if record.cancel_requested and is_open(record):
-        return "asked to stop"
-    if isinstance(record, Run) and record.attempts > 1:
-        return f"attempt {record.attempts}"
-    return ""
 
 
 @dataclass

@@ -15,7 +15,7 @@ from ematix_core.cli.moments import moment_option
 from ematix_core.cli.options import ListByDefault, output_options
 from ematix_core.cli.output import print_json, print_table, styled_status
 from ematix_core.cli.prune import prune
-from ematix_core.cli.show import COUNTS, seconds_of, show
+from ematix_core.cli.show import COUNTS, seconds_of, show, worked
 from ematix_core.store.records import Status, WorkflowRun
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ for command in (show, watch, cancel, rerun, restart, prune):
 
 def _row(run: Run) -> tuple[Any, ...]:
     counts = [getattr(run, name) for name in COUNTS]
-    return (run.run_id, run.job, styled_status(run.status), run.started_at, run.seconds, *counts)
+    return (run.run_id, run.job, styled_status(run.status), run.started_at, worked(run), *counts)
 
 
 def _workflow_row(run: WorkflowRun) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ematix_core.cli.history import RUN_HELP, as_data, find, history, jobs_of
+from ematix_core.cli.history import RUN_HELP, as_data, find, history, is_open, jobs_of
 from ematix_core.cli.options import output_options
 from ematix_core.cli.output import local_time, print_json, print_table, styled_status
 from ematix_core.scheduler.restart import done_in
@@ -42,8 +42,14 @@ def show(*, run: str, as_json: bool) -> None:
 
 
 def seconds_of(run: Run | WorkflowRun) -> float:
-    """Return how long a run or workflow run took, or has taken so far, from its beginning to its end."""
-    return ((run.finished_at or datetime.now(UTC)) - run.started_at).total_seconds()
+    """Return how long a run or workflow run took, from its beginning to its end; or has taken so far."""
+    last_seen = datetime.now(UTC) if is_open(run) else run.heartbeat_at
+    return ((run.finished_at or last_seen) - run.started_at).total_seconds()
+
+
+def worked(run: Run) -> float:
+    """Return how long a run was at work, without what it spent in queues; or how long ago it began."""
+    return run.seconds if run.finished_at else seconds_of(run)
 
 
 def _attempt_data(attempt: Attempt) -> dict[str, Any]:
@@ -54,9 +60,11 @@ def _done_before(done: Collection[str], found: list[tuple[Run, list[Attempt]]]) 
     return sorted(set(done) - {run.job for run, _ in found})
 
 
-def _print_facts(facts: Mapping[str, Any]) -> None:
-    width = max(map(len, facts))
-    for name, value in facts.items():
+def _print_facts(facts: Mapping[str, Any], optional: Collection[str]) -> None:
+    """Print a line for each fact; the optional ones only if there is something to say."""
+    shown = {name: value for name, value in facts.items() if value or name not in optional}
+    width = max(map(len, shown))
+    for name, value in shown.items():
         lines = str(value or "-").splitlines()
         for number, line in enumerate(lines):
             click.echo(f"{('' if number else name).ljust(width)}  {line}")
@@ -72,13 +80,13 @@ def _print_run(run: Run, attempts: list[Attempt]) -> None:
         "started with": run.workflow_run_id,
         "started": local_time(run.started_at),
         "finished": local_time(run.finished_at),
-        "seconds": f"{run.seconds:.2f}",
+        "seconds": f"{worked(run):.2f}",
         "counts": ", ".join(f"{getattr(run, name):,} {name.replace('_', ' ')}" for name in COUNTS),
         "plan": run.plan_hash,
         "load": run.load_id,
         "process": f"{run.pid} on {run.host}",
     }
-    _print_facts(facts)
+    _print_facts(facts, {"slice"})
     if len(attempts) > 1:
         click.echo()
         rows = [
@@ -98,7 +106,7 @@ def _print_workflow_run(run: WorkflowRun, jobs: list[Run], done_before: list[str
         + (" (asked to stop)" if run.cancel_requested and not run.finished_at else ""),
         "trigger": run.trigger,
         "because": "\n".join(run.cause),
-        "tick": local_time(run.tick),
+        "tick": run.tick and local_time(run.tick),
         "slice": run.slice,
         "parameters": "\n".join(f"{name} = {value}" for name, value in run.parameters.items()),
         "done before": ", ".join(done_before),
@@ -107,7 +115,7 @@ def _print_workflow_run(run: WorkflowRun, jobs: list[Run], done_before: list[str
         "seconds": f"{seconds_of(run):.2f}",
         "process": f"{run.pid} on {run.host}",
     }
-    _print_facts(facts)
+    _print_facts(facts, {"because", "tick", "slice", "parameters", "done before"})
     if jobs:
         click.echo()
         print_table(JOB_HEADERS, [_job_row(one) for one in jobs])
@@ -117,6 +125,6 @@ def _print_workflow_run(run: WorkflowRun, jobs: list[Run], done_before: list[str
 
 def _job_row(run: Run) -> tuple[Any, ...]:
     return (
-        run.job, styled_status(run.status), run.run_id, run.started_at, run.seconds, run.attempts, run.rows_read,
+        run.job, styled_status(run.status), run.run_id, run.started_at, worked(run), run.attempts, run.rows_read,
         run.error.partition("\n")[0] or None,
     )  # fmt: skip

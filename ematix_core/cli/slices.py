@@ -1,19 +1,14 @@
-"""How `flow backfill` tells of its progress: a line for each slice on stderr, or bars on a terminal."""
+"""How `flow backfill` tells of its progress as lines on stderr: one for each slice."""
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from ematix_core.cli.lines import Lines
-from ematix_core.cli.watch import draws
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ematix_core.engine.progress import Progress
     from ematix_core.engine.result import RunResult
     from ematix_core.errors import EmatixError
@@ -89,15 +84,3 @@ def told(outcome: SliceOutcome) -> str:
         f", {n:,} {name.replace('_', ' ')}" for name, n in outcome.counts.items() if n or name == "rows_read"
     )
     return f"{head}{rows} in {outcome.seconds:.2f} s"
-
-
-@contextmanager
-def watching_slices(title: str, total: int, *, verbose: bool) -> Iterator[SliceLines]:
-    """Yield the progress to hand to the backfill of so many slices; bars are drawn as long as this is open."""
-    if verbose or not draws(sys.stderr):
-        yield SliceLines(total, verbose=verbose)
-        return
-    from ematix_core.cli.slice_bars import SliceBars
-
-    with SliceBars(title, total) as bars:
-        yield bars
