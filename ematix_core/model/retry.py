@@ -42,3 +42,13 @@ class Retry:
         """Return the seconds to wait after failed attempt number `attempt` (1-based), without jitter."""
         factors: dict[str, float] = {"fixed": 1, "linear": attempt, "exponential": 2.0 ** min(attempt - 1, 1023)}
         return min(self.delay * factors[self.backoff], self.max_delay)
+
+    def longest(self, timeout: float | None) -> float | None:
+        """Return the seconds that all attempts with this timeout, and the waits between them, take at most.
+
+        None when an attempt has no limit.
+        """
+        if timeout is None:
+            return None
+        waits = sum(self.wait(attempt) for attempt in range(1, self.retries + 1))
+        return timeout * (self.retries + 1) + waits * (1 + self.jitter)

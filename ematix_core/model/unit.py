@@ -6,7 +6,7 @@ A job is a unit by itself when it has a schedule, or when it depends on other jo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ematix_core.model.trigger import AllOf, Event, Trigger
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UnitJob:
-    """One job of a unit. `timeout`: seconds an attempt may take, None for no limit."""
+    """One job of a unit."""
 
     name: str
     depends_on: tuple[str, ...] = ()
     """Jobs of the same unit; others are not waited for here."""
     pool: str = ""
     priority: int = 0
-    timeout: float | None = None
+    limit: float | None = None
+    """Seconds that all attempts and the waits between them may take; None for no limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,21 +66,19 @@ def units(project: Project) -> tuple[Unit, ...]:
     """Return all units of the project: its workflows, then the jobs that are units by themselves."""
     grouped = {job.name for workflow in project.workflows.values() for job in workflow.jobs}
     return (
-        *(_of_workflow(workflow) for workflow in project.workflows.values()),
+        *(_of_workflow(workflow, project) for workflow in project.workflows.values()),
         *_single(project, grouped),
     )
 
 
-def unit_of(workflow: Workflow) -> Unit:
-    """Return the unit of a workflow."""
-    return _of_workflow(workflow)
-
-
-def _of_workflow(workflow: Workflow) -> Unit:
+def _of_workflow(workflow: Workflow, project: Project) -> Unit:
     graph = workflow.graph()
+    messages = workflow.messages
+    if messages is not None and messages.connection_name in project.connections:  # else the settings have it
+        messages = replace(messages, connection=project.connections[messages.connection_name])
     return Unit(
         name=workflow.name, jobs=tuple(_unit_job(job, graph[job.name]) for job in workflow.jobs),
-        trigger=workflow.trigger, schedule=workflow.schedule, messages=workflow.messages, catchup=workflow.catchup,
+        trigger=workflow.trigger, schedule=workflow.schedule, messages=messages, catchup=workflow.catchup,
         pool=workflow.pool, priority=workflow.priority, freshness=workflow.freshness, long_run=workflow.long_run,
         alerts=workflow.alerts, tags=workflow.tags, owner=workflow.owner,
     )  # fmt: skip
@@ -98,4 +97,4 @@ def _single(project: Project, grouped: set[str]) -> Iterator[Unit]:
 
 
 def _unit_job(job: Job, depends_on: tuple[str, ...]) -> UnitJob:
-    return UnitJob(job.name, depends_on, job.pool, job.priority, job.timeout)
+    return UnitJob(job.name, depends_on, job.pool, job.priority, job.retry.longest(job.timeout))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 STEP = timedelta(minutes=1)
 """The shortest time between two ticks."""
+_MOMENT = timedelta(microseconds=1)
 _REMEMBERED = 4
 _EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -42,6 +43,14 @@ class Ticks:
         while tick is not None and skips and (span := _covering(tick, skips)):
             tick = self._last(after, span[0])
         return tick
+
+    def before(self, tick: datetime) -> datetime | None:
+        """Return the tick before this one; None when there was none in the 40 years before, the longest cycle."""
+        for days in (1, 8, 32, 400, 4 * 366, 40 * 366):
+            found = self._last(tick - timedelta(days=days), tick - _MOMENT)
+            if found is not None:
+                return found
+        return None
 
     def _next(self, after: datetime) -> datetime:
         for known, since in self._known.items():

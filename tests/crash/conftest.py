@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if tally.KILLS:
+    if tally.KILLS or tally.NOTES:
         terminalreporter.section("kills")
         for name, (kills, again) in tally.KILLS.items():
             terminalreporter.write_line(f"{kills:>6} {name}, run again after {again}")
-        terminalreporter.write_line(f"{sum(kills for kills, _ in tally.KILLS.values()):>6} in all")
+        for line in tally.NOTES:
+            terminalreporter.write_line(line)
+        if tally.KILLS:
+            terminalreporter.write_line(f"{sum(kills for kills, _ in tally.KILLS.values()):>6} at failpoints in all")

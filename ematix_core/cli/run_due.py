@@ -1,0 +1,95 @@
+"""`flow run-due`: one pass over what is due, for cron and CI."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ematix_core.cli.exit_codes import FAILED
+from ematix_core.cli.options import module_option, output_options
+from ematix_core.cli.output import print_json, print_table, styled_status
+from ematix_core.cli.scheduling import log_lines, modules_of, report_problems, scheduler_for, scheduling_options
+from ematix_core.config.settings import Settings
+from ematix_core.store import Status
+
+if TYPE_CHECKING:
+    from ematix_core.store import SchedulerStore
+
+EXAMPLES = """\
+\b
+* * * * *  cd /srv/shop && flow run-due      one line of a crontab is all it takes
+flow run-due --now 2026-03-29T02:00:00Z      what a scheduler would start at that instant
+"""
+
+
+@click.command("run-due", epilog=EXAMPLES)
+@module_option
+@scheduling_options
+@click.option("--now", "instant", metavar="TIME", help="The instant, ISO 8601 with a zone. Default: now.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a line for everything that happens on stderr.")
+@output_options
+def run_due(
+    *,
+    modules: tuple[str, ...],
+    executor: str | None,
+    parallel: int | None,
+    lock_wait: float,
+    instant: str | None,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Run what is due now, and what that sets off, then leave.
+
+    The decisions are those of `flow scheduler`, also the very first one: a schedule counts from the moment when its
+    workflow was first seen. A second pass for the same instant starts nothing. Exit code 1 when a run did not succeed.
+    """
+    from ematix_core.scheduler.due import Ends
+    from ematix_core.scheduler.due import run_due as one_pass
+    from ematix_core.scheduler.projects import load_snapshot
+
+    settings = Settings.load()
+    chosen = modules_of(modules, settings)
+    moment = _instant(instant)
+    snapshot = load_snapshot(chosen, Path.cwd())
+    report_problems(snapshot)
+    if verbose:
+        log_lines()
+    ends: list[Ends] = []
+
+    def observe(store: SchedulerStore) -> list[Ends]:
+        ends.append(Ends(store))
+        return ends
+
+    with scheduler_for(
+        snapshot, chosen, settings, clock=lambda: moment, executor=executor, parallel=parallel, lock_wait=lock_wait,
+        observe=observe,
+    ) as (service, store):  # fmt: skip
+        one_pass(service, store)
+        found = ends[0].outcomes()
+    if as_json:
+        print_json({"now": moment, "runs": [one.to_dict() for one in found]})
+    elif found:
+        rows = [(one.unit, one.workflow_run_id, styled_status(one.status), "; ".join(one.cause)) for one in found]
+        print_table(("workflow", "run", "status", "because"), rows)
+        for one in found:
+            if one.error:
+                click.echo(f"\n{one.unit}: {one.error}", err=True)
+    else:
+        click.echo(f"nothing is due at {moment:%Y-%m-%d %H:%M:%S} UTC; see: flow explain WORKFLOW")
+    if any(one.status is not Status.SUCCEEDED for one in found):
+        click.get_current_context().exit(FAILED)
+
+
+def _instant(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise click.BadParameter("write a time with a zone, such as 2026-03-29T02:00:00Z", param_hint="--now")
+    return moment.astimezone(UTC)

@@ -1,0 +1,330 @@
+"""The scheduler on a real store, with jobs in threads and a clock that stands until it is moved."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+import ematix_core as ematix
+from ematix_core.model.project import Project
+from ematix_core.model.unit import units
+from ematix_core.scheduler.due import run_due
+from ematix_core.scheduler.executors.thread import ThreadExecutor
+from ematix_core.scheduler.service import Options, Scheduler
+from ematix_core.store import EventKind, Status, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from ematix_core.store import SchedulerStore
+
+START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+target = ematix.MemoryConnection("target")
+
+
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, **length: float) -> None:
+        self.now += timedelta(**length)
+
+
+class World:
+    """A store, a clock, and schedulers over a project."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = Clock()
+        self.url = f"sqlite:///{folder}/runs.db"
+        self.store: SchedulerStore = open_store(self.url, now=self.clock)
+        self.schedulers: list[Scheduler] = []
+        self.executors: list[ThreadExecutor] = []
+
+    def scheduler(
+        self, *declarations: ematix.Job | ematix.Workflow, holder: str = "first", **options: int
+    ) -> Scheduler:
+        project = Project.of(*declarations)
+        executor = ThreadExecutor(store=self.store, project=project)
+        made = Scheduler(
+            self.store, executor, units(project), Options(holder=holder, task_options={}, **options), clock=self.clock
+        )
+        self.schedulers.append(made)
+        self.executors.append(executor)
+        return made
+
+    def settle(self, scheduler: Scheduler, *, seconds: float = 10) -> None:
+        """Let the scheduler work until nothing runs and nothing is due."""
+        deadline = time.monotonic() + seconds
+        scheduler.step(0)
+        while not scheduler.idle():
+            assert time.monotonic() < deadline, "it never comes to rest"
+            scheduler.step(0.01)
+
+    def history(self) -> list[tuple[str, str]]:
+        """Return kind and name of each event but the first meetings."""
+        return [(event.kind.value, event.name) for event in self.store.events() if event.kind is not EventKind.SEEN]
+
+    def statuses(self, name: str) -> list[str]:
+        """Return how the runs of a workflow ended, the first one first."""
+        return [run.status.value for run in reversed(self.store.workflow_runs(workflow=name, limit=None))]
+
+    def close(self) -> None:
+        for scheduler in self.schedulers:
+            scheduler.leave()
+        for executor in self.executors:
+            executor.close()
+        self.store.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.chdir(tmp_path)
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+def job(name: str, work: Callable[[], object] = lambda: None, **options: object) -> ematix.Job:
+    """Return a job that loads one row after `work`."""
+
+    def body() -> pa.Table:
+        work()
+        return pa.table({"n": [1]})
+
+    return ematix.job(name=name, target=name, target_connection=target, **options)(body)  # type: ignore[arg-type]
+
+
+def fail() -> None:
+    message = "broken on purpose"
+    raise ValueError(message)
+
+
+def test_a_tick_starts_a_run_once(world: World) -> None:
+    scheduler = world.scheduler(ematix.workflow("nightly", jobs=[job("a")], schedule="0 13 * * *"))
+    assert scheduler.try_to_lead()
+    world.settle(scheduler)
+    assert world.statuses("nightly") == []
+    world.clock.move(hours=1)
+    world.settle(scheduler)
+    world.settle(scheduler)
+    assert world.statuses("nightly") == ["succeeded"]
+    world.clock.move(hours=24)
+    world.settle(scheduler)
+    assert world.statuses("nightly") == ["succeeded", "succeeded"]
+
+
+def test_a_clock_that_is_set_back_starts_nothing_twice(world: World) -> None:
+    scheduler = world.scheduler(ematix.workflow("hourly", jobs=[job("a")], schedule="0 * * * *"))
+    scheduler.try_to_lead()
+    world.clock.move(hours=1)
+    world.settle(scheduler)
+    world.clock.move(minutes=-30)
+    world.settle(scheduler)
+    world.clock.move(minutes=30)
+    world.settle(scheduler)
+    assert world.statuses("hourly") == ["succeeded"]
+
+
+def test_a_success_sets_off_what_waits_for_it(world: World) -> None:
+    first = ematix.workflow("first", jobs=[job("a")], schedule="0 13 * * *")
+    second = ematix.workflow("second", jobs=[job("b")], triggered_by=[first])
+    third = ematix.workflow("third", jobs=[job("c")], triggered_by=ematix.all_of(first, "b"))
+    scheduler = world.scheduler(first, second, third)
+    scheduler.try_to_lead()
+    world.clock.move(hours=1)
+    world.settle(scheduler)
+    started = [name for kind, name in world.history() if kind == "started"]
+    assert started == ["first", "second", "third"]
+    assert world.statuses("third") == ["succeeded"]
+
+
+def test_after_a_failure_it_waits_for_a_further_event(world: World) -> None:
+    scheduler = world.scheduler(ematix.workflow("hourly", jobs=[job("a", fail), job("b")], schedule="0 * * * *"))
+    scheduler.try_to_lead()
+    world.clock.move(hours=1)
+    world.settle(scheduler)
+    world.clock.move(minutes=30)
+    world.settle(scheduler)
+    assert world.statuses("hourly") == ["failed"]
+    world.clock.move(minutes=30)
+    world.settle(scheduler)
+    assert world.statuses("hourly") == ["failed", "failed"]
+    run = world.store.workflow_runs(workflow="hourly")[0]
+    assert "broken on purpose" in run.error
+
+
+def test_what_comes_after_a_failed_job_is_skipped_and_independent_jobs_run(world: World) -> None:
+    jobs = [job("a", fail), job("b", depends_on="a"), job("c")]
+    scheduler = world.scheduler(ematix.workflow("flow", jobs=jobs, schedule="0 * * * *"))
+    scheduler.try_to_lead()
+    world.clock.move(hours=1)
+    world.settle(scheduler)
+    ended = {run.job: run.status.value for run in world.store.runs()}
+    assert ended == {"a": "failed", "b": "skipped", "c": "succeeded"}
+
+
+def test_independent_jobs_run_at_the_same_time(world: World) -> None:
+    together = threading.Barrier(2, timeout=10)
+    jobs = [job("a", together.wait), job("b", together.wait)]
+    scheduler = world.scheduler(ematix.workflow("flow", jobs=jobs, schedule="0 * * * *"))
+    scheduler.try_to_lead()
+    world.clock.move(hours=1)
+    world.settle(scheduler, seconds=20)
+    assert world.statuses("flow") == ["succeeded"]
+
+
+def test_a_pool_limits_how_many_run(world: World) -> None:
+    running, most = [0], [0]
+    lock = threading.Lock()
+
+    def work() -> None:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.05)
+        with lock:
+            running[0] -= 1
+
+    jobs = [job(f"j{n}", work, pool="warehouse") for n in range(5)]
+    scheduler = world.scheduler(
+        ematix.workflow("flow", jobs=jobs, schedule="0 * * * *"),
+        pools={"warehouse": 2},  # type: ignore[arg-type]
+    )
+    scheduler.try_to_lead()
+    world.clock.move(hours=1)
+    world.settle(scheduler, seconds=20)
+    assert world.statuses("flow") == ["succeeded"]
+    assert most == [2]
+
+
+def test_a_paused_workflow_waits_until_it_is_resumed(world: World) -> None:
+    scheduler = world.scheduler(ematix.workflow("hourly", jobs=[job("a")], schedule="0 * * * *"))
+    scheduler.try_to_lead()
+    world.store.pause("hourly")
+    world.clock.move(hours=2)
+    world.settle(scheduler)
+    assert world.statuses("hourly") == []
+    world.store.resume("hourly")
+    world.settle(scheduler)
+    assert world.statuses("hourly") == ["succeeded"]
+
+
+def test_a_run_that_is_cancelled_stops_its_job_and_rolls_back(world: World) -> None:
+    begun = threading.Event()
+
+    def slowly() -> Iterator[pa.RecordBatch]:
+        begun.set()
+        for number in range(1000):
+            yield pa.record_batch({"n": [number]})
+            time.sleep(0.01)
+
+    @ematix.job(target="slow", target_connection=ematix.DuckDBConnection("db", path="db.duckdb"))
+    def slow() -> Iterator[pa.RecordBatch]:
+        return slowly()
+
+    scheduler = world.scheduler(ematix.workflow("flow", jobs=[slow], schedule="0 * * * *"))
+    scheduler.try_to_lead()
+    world.clock.move(hours=1)
+    scheduler.step(0)
+    scheduler.step(0)
+    assert begun.wait(10)
+    world.store.cancel(world.store.workflow_runs()[0].workflow_run_id)
+    world.settle(scheduler, seconds=20)
+    assert world.statuses("flow") == ["cancelled"]
+    assert [run.status.value for run in world.store.runs()] == ["cancelled"]
+
+
+def test_a_second_scheduler_waits_and_carries_on_what_the_first_left(world: World) -> None:
+    gate = threading.Event()
+    workflow = ematix.workflow(
+        "flow", jobs=[job("a"), job("b", lambda: gate.wait(10), depends_on="a")], schedule="0 * * * *"
+    )
+    first, second = world.scheduler(workflow), world.scheduler(workflow, holder="second")
+    assert first.try_to_lead()
+    assert not second.try_to_lead()
+    world.clock.move(hours=1)
+    first.step(0)
+    while not any(run.job == "b" for run in world.store.runs()):
+        first.step(0.01)
+    first.stop()
+    gate.set()
+    first.run()  # waits for b, and leaves
+    assert second.try_to_lead()
+    world.settle(second)
+    assert world.statuses("flow") == ["succeeded"]
+    assert sorted((run.job, run.status.value) for run in world.store.runs()) == [("a", "succeeded"), ("b", "succeeded")]
+
+
+def test_a_stopped_scheduler_leaves_what_has_not_started_to_the_next(world: World) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        gate.wait(10)
+
+    workflow = ematix.workflow("flow", jobs=[job("a", work), job("b", depends_on="a")], schedule="0 * * * *")
+    first = world.scheduler(workflow)
+    first.try_to_lead()
+    world.clock.move(hours=1)
+    while not begun.is_set():
+        first.step(0.01)
+    first.stop()
+    gate.set()
+    first.run()
+    assert [(run.job, run.status) for run in world.store.runs()] == [("a", Status.SUCCEEDED)]
+    second = world.scheduler(workflow, holder="second")
+    second.try_to_lead()
+    world.settle(second)
+    assert world.statuses("flow") == ["succeeded"]
+
+
+def test_units_of_a_changed_project_take_the_place_of_the_old_ones(world: World) -> None:
+    scheduler = world.scheduler(ematix.workflow("old", jobs=[job("a")], schedule="0 * * * *"))
+    scheduler.try_to_lead()
+    world.settle(scheduler)
+    changed = Project.of(ematix.workflow("new", jobs=[job("a")], schedule="30 * * * *"))
+    scheduler.replace_units(units(changed))
+    world.settle(scheduler)
+    world.clock.move(hours=1)
+    world.settle(scheduler)
+    assert world.statuses("old") == []
+    assert world.statuses("new") == ["succeeded"]
+
+
+def test_a_run_learns_the_time_that_its_tick_ends(world: World) -> None:
+    scheduler = world.scheduler(ematix.workflow("hourly", jobs=[job("a")], schedule="0 * * * *"))
+    scheduler.try_to_lead()
+    world.clock.move(minutes=61)
+    world.settle(scheduler)
+    run = world.store.workflow_runs()[0]
+    assert run.tick == START + timedelta(hours=1)
+    assert run.parameters == {"slice_start": START.isoformat(), "slice_end": run.tick.isoformat()}
+
+
+def test_one_pass_runs_what_is_due_and_what_that_sets_off(world: World) -> None:
+    first = ematix.workflow("first", jobs=[job("a")], schedule="0 13 * * *")
+    second = ematix.workflow("second", jobs=[job("b")], triggered_by=[first])
+    run_due(world.scheduler(first, second), world.store)
+    assert world.history() == []
+    world.clock.move(hours=1)
+    for _ in range(2):
+        run_due(world.scheduler(first, second), world.store)
+        assert (world.statuses("first"), world.statuses("second")) == (["succeeded"], ["succeeded"])
+
+
+def test_one_pass_leaves_everything_to_a_scheduler_that_is_at_work(world: World) -> None:
+    workflow = ematix.workflow("first", jobs=[job("a")], schedule="0 13 * * *")
+    assert world.scheduler(workflow).try_to_lead()
+    with pytest.raises(ematix.EmatixError, match="a scheduler is at work already: first"):
+        run_due(world.scheduler(workflow, holder="second"), world.store)
