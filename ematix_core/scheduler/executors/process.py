@@ -40,7 +40,8 @@ class ProcessExecutor:
 
     `store`: where what they print is written. `modules` and `directory`: the project that is loaded ahead, so that the
     first task starts as fast as the others. `memory`: bytes that a task may take. `grace`: seconds to roll back after a
-    task's time has passed. `fork`: whether processes are forked from one that has loaded everything; default on Linux.
+    cancel and when a task's time has passed. `fork`: whether processes are forked from one that has loaded everything;
+    default on Linux.
     """
 
     def __init__(

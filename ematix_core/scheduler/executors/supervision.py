@@ -29,7 +29,7 @@ _LONGEST = 1 << 24
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a process may take: bytes of memory, and seconds to roll back after its time has passed."""
+    """What a process may take: bytes of memory, and seconds to roll back after a cancel or when its time has passed."""
 
     memory: int | None = None
     grace: float = 10.0
@@ -58,7 +58,7 @@ class Supervision:
         reader, self._control = await asyncio.open_unix_connection(sock=ours, limit=_LONGEST)
         self._control.write(json.dumps(self._task.to_dict()).encode() + b"\n")
         if self._cancelled:
-            self.cancel()
+            self._tell_to_stop()
         listening = loop.create_task(self._listen(reader))
         watching = loop.create_task(self._watch_memory())
         limit = self._task.timeout
@@ -77,8 +77,14 @@ class Supervision:
         return self._ending or Ending(None, self._forced or how)
 
     def cancel(self) -> None:
-        """Ask the process to stop."""
+        """Ask the process to stop, and end it when it has not within the grace."""
+        if not self._cancelled:
+            reason = f"cancelled, and killed as it did not stop within {self._limits.grace:g} s"
+            asyncio.get_running_loop().call_later(self._limits.grace, self.force, reason)
         self._cancelled = True
+        self._tell_to_stop()
+
+    def _tell_to_stop(self) -> None:
         if self._control is not None and not self._control.is_closing():
             self._control.write(b'{"cancel": true}\n')
 

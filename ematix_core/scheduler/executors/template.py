@@ -1,10 +1,10 @@
 """The template process: it has imported the engine and the project, and forks a process for each task.
 
 `ProcessExecutor` starts it in the project's folder, as `python -m ematix_core.scheduler.executors.template` with the
-descriptor of its channel, the scheduler's process id, `fork` or `fresh`, and the modules. A fork takes milliseconds
-where a fresh interpreter takes half a second. It is sound as long as this process has one thread and no connection.
-Where the project's modules start threads when they are imported, and where the system's own libraries do (macOS), each
-task gets a fresh interpreter instead, through the same protocol.
+descriptor of its channel, the scheduler's process id, `fork` or `fresh`, the store's drivers, and the modules. A fork
+takes milliseconds where a fresh interpreter takes half a second. It is sound as long as this process has one thread and
+no connection. Where the project's modules start threads when they are imported, and where the system's own libraries do
+(macOS), each task gets a fresh interpreter instead, through the same protocol.
 
 A request is eight bytes, the task's number, with three descriptors: its control channel, stdout and stderr. Answers are
 lines of JSON: `{"task": 1, "pid": 4711}`, `{"task": 1, "status": 9}` as from waitpid, `{"task": 1, "error": "..."}`,
@@ -30,12 +30,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ematix_core.config.settings import Settings
 from ematix_core.errors import EmatixError
 from ematix_core.model.project import Project
 from ematix_core.scheduler.executors.child import carry_out, guarded
 from ematix_core.scheduler.executors.family import command, die_with, kill_group, see_to_the_end
-from ematix_core.scheduler.executors.warming import import_drivers, import_libraries, run_nothing
+from ematix_core.scheduler.executors.warming import LIBRARIES, import_drivers, import_libraries, run_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +49,7 @@ def main() -> None:
     """Load everything, then serve requests until the channel closes."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
-    parent, kind, modules = int(sys.argv[2]), sys.argv[3], sys.argv[4:]
+    parent, kind, drivers, modules = int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5:]
     die_with(parent)
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the scheduler, which tells this process
         signal.signal(number, signal.SIG_IGN)
@@ -58,7 +57,7 @@ def main() -> None:
     logging.getLogger().setLevel(logging.INFO)  # what a run logs is kept with it
     note, project = "", None
     if kind == "fork":
-        import_libraries()
+        import_libraries([*LIBRARIES, *filter(None, drivers.split(","))])
         before = _threads()
         run_nothing()
         project = _load(modules)
@@ -171,7 +170,7 @@ def _load(modules: Sequence[str]) -> Project | None:
     """Load the project; None when part of it is broken, which a task then finds out and says."""
     try:
         project, problems = Project.load_good(*modules)
-        import_drivers(project, Settings.load().store)
+        import_drivers(project)
     except EmatixError:
         return None
     return None if problems else project

@@ -8,11 +8,13 @@ import logging
 import os
 import socket
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.scheduler.executors import exits
 from ematix_core.scheduler.executors.family import command
 from ematix_core.scheduler.executors.template import NUMBER
+from ematix_core.scheduler.executors.warming import STORE_DRIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,9 +37,10 @@ class Template:
         self._channel, theirs = socket.socketpair()
         self._channel.settimeout(0)
         kind = "fork" if fork else "fresh"
+        drivers = ",".join(name for name in STORE_DRIVERS if name in sys.modules)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter and a module of ours
-                command("template", theirs.fileno(), os.getpid(), kind, *modules), cwd=directory or None,
+                command("template", theirs.fileno(), os.getpid(), kind, drivers, *modules), cwd=directory or None,
                 stdin=subprocess.DEVNULL, stdout=2, pass_fds=[theirs.fileno()], start_new_session=True,
             )  # fmt: skip
         self._numbers = 0

@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ematix_core.backends import registry
 from ematix_core.config.settings import Settings
 from ematix_core.model.connection import MemoryConnection
 from ematix_core.model.job import job
@@ -28,28 +29,30 @@ _DRIVERS = {
     "sqlite": ("adbc_driver_sqlite.dbapi",),
 }
 """By kind of connection; those that are not installed are passed over. Importing one takes 10 to 300 ms."""
-_STORE_DRIVERS = {"postgresql": "sqlalchemy.dialects.postgresql.psycopg", "mysql": "sqlalchemy.dialects.mysql.pymysql"}
+STORE_DRIVERS = ("psycopg", "pymysql", "sqlalchemy.dialects.mysql.pymysql", "sqlalchemy.dialects.postgresql.psycopg")
+"""What a store on a server needs; the scheduler has loaded the ones of its own, so it can say which."""
 _FAILPOINTS = {"EMATIX_FAILPOINT", "EMATIX_FAILPOINT_TRACE"}
 
 
-def import_libraries(names: Iterable[str] = LIBRARIES) -> None:
+def import_libraries(names: Iterable[str]) -> None:
     """Import modules, as far as they are installed."""
     for name in names:
         with suppress(ImportError):
             import_module(name)
 
 
-def import_drivers(project: Project, store: str) -> None:
-    """Import what the project's connections and the store at this URL need, without connecting to anything."""
+def import_drivers(project: Project) -> None:
+    """Import what the project's connections need, without connecting to anything.
+
+    Raises ConfigError for a connection of an unknown kind.
+    """
     for kind in {connection.kind for connection in project.connections.values()}:
         import_libraries(_DRIVERS.get(kind, ()))
+        import_libraries([f"sqlglot.dialects.{registry.dialect(kind).grammar}"])
         with suppress(ImportError):
             package = import_module(f"ematix_core.backends.{kind}")
             parts = pkgutil.iter_modules(getattr(package, "__path__", []), f"{package.__name__}.")
             import_libraries(part.name for part in parts)
-    for scheme, driver in _STORE_DRIVERS.items():
-        if store.startswith(scheme):
-            import_libraries([driver, driver.rpartition(".")[2]])
 
 
 def run_nothing() -> None:
