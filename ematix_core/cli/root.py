@@ -31,6 +31,7 @@ COMMANDS = {
     "run": Entry("run", "run", "Run jobs and workflows."),
     "scheduler": Entry("scheduler", "scheduler", "Run workflows and jobs when they are due."),
     "run-due": Entry("run_due", "run_due", "Run what is due now, and what that sets off, then leave."),
+    "explain": Entry("explain", "explain", "Say why a workflow or a job runs, or does not run."),
     "backfill": Entry("backfill", "backfill", "Run a workflow or a job once for each slice of the past."),
     "runs": Entry("runs", "runs", "List past runs; show, watch, cancel or repeat one of them."),
     "logs": Entry("logs", "logs", "Print the log of a run."),

@@ -64,8 +64,7 @@ class Attempt:
         self._env = env
         self._declared = job
         self._job = job = without_watermark(job, context)
-        self._context = context
-        self._cancellation = cancellation
+        self._context, self._cancellation = context, cancellation
         self._open = ExitStack()
         self._rejected: pa.Table | None = None
         self._high_water = HighWater(job.watermark) if job.watermark else None
@@ -74,10 +73,10 @@ class Attempt:
         self._query: Query | None = None
 
     def __enter__(self) -> Self:
-        env, job = self._env, self._job
+        job = self._job
         try:
-            self._source_connection = env.source_connection(job)
-            self._connections = [env.target_connection(job, target) for target in job.targets]
+            self._source_connection = self._env.source_connection(job)
+            self._connections = [self._env.target_connection(job, target) for target in job.targets]
             self._source: Source = registry.source(self._source_connection)
             self._open.callback(self._source.close)
             self._places = []

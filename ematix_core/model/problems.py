@@ -12,7 +12,7 @@ from ematix_core.model.unit import units
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from ematix_core.model.project import Project
+    from ematix_core.model.unit import Declared
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Problem:
     names: tuple[str, ...]
 
 
-def problems(project: Project, left_out: Collection[str] = ()) -> Iterator[Problem]:
+def problems(project: Declared, left_out: Collection[str] = ()) -> Iterator[Problem]:
     """Yield each problem of a project. `left_out`: jobs and workflows that it had and has no more.
 
     Who depends on one of these has a problem; who waits for its success just waits.
@@ -52,7 +52,7 @@ def problems(project: Project, left_out: Collection[str] = ()) -> Iterator[Probl
         yield Problem(f"{kinds} set each other off in a circle: {' -> '.join(cycle)}", cycle[1:])
 
 
-def _dependencies(project: Project, left_out: Collection[str]) -> Iterator[Problem]:
+def _dependencies(project: Declared, left_out: Collection[str]) -> Iterator[Problem]:
     for job in project.jobs.values():
         for upstream in job.depends_on:
             if upstream in left_out:
@@ -66,7 +66,7 @@ def _dependencies(project: Project, left_out: Collection[str]) -> Iterator[Probl
             yield Problem(f"workflow {workflow.name} has {', '.join(missing)}, which is left out", (workflow.name,))
 
 
-def _unit_graph(project: Project) -> dict[str, list[str]]:
+def _unit_graph(project: Declared) -> dict[str, list[str]]:
     """Return each unit with the units that can set it off, themselves or through a job of theirs."""
     all_units = units(project)
     homes: dict[str, list[str]] = {unit.name: [unit.name] for unit in all_units}

@@ -7,16 +7,16 @@ A job is a unit by itself when it has a schedule, or when it depends on other jo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ematix_core.model.trigger import AllOf, Event, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from ematix_core.model.connection import Connection
     from ematix_core.model.job import Job
     from ematix_core.model.message import MessageSource
-    from ematix_core.model.project import Project
     from ematix_core.model.schedule import Schedule
     from ematix_core.model.workflow import Catchup, Workflow
 
@@ -62,8 +62,21 @@ class Unit:
         return self.trigger.names() if self.trigger is not None else ()
 
 
-def units(project: Project) -> tuple[Unit, ...]:
-    """Return all units of the project: its workflows, then the jobs that are units by themselves."""
+class Declared(Protocol):
+    """What a project declares, by name."""
+
+    @property
+    def jobs(self) -> Mapping[str, Job]: ...
+
+    @property
+    def workflows(self) -> Mapping[str, Workflow]: ...
+
+    @property
+    def connections(self) -> Mapping[str, Connection]: ...
+
+
+def units(project: Declared) -> tuple[Unit, ...]:
+    """Return all units of a project: its workflows, then the jobs that are units by themselves."""
     grouped = {job.name for workflow in project.workflows.values() for job in workflow.jobs}
     return (
         *(_of_workflow(workflow, project) for workflow in project.workflows.values()),
@@ -71,7 +84,7 @@ def units(project: Project) -> tuple[Unit, ...]:
     )
 
 
-def _of_workflow(workflow: Workflow, project: Project) -> Unit:
+def _of_workflow(workflow: Workflow, project: Declared) -> Unit:
     graph = workflow.graph()
     messages = workflow.messages
     if messages is not None and messages.connection_name in project.connections:  # else the settings have it
@@ -84,7 +97,7 @@ def _of_workflow(workflow: Workflow, project: Project) -> Unit:
     )  # fmt: skip
 
 
-def _single(project: Project, grouped: set[str]) -> Iterator[Unit]:
+def _single(project: Declared, grouped: set[str]) -> Iterator[Unit]:
     for job in project.jobs.values():
         if job.schedule is None and (job.name in grouped or not job.depends_on):
             continue

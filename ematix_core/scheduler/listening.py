@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ematix_core.errors import EmatixError, LeaseLostError
-from ematix_core.scheduler.messages import open_poller
 from ematix_core.scheduler.observer import Observer
+from ematix_core.scheduler.pollers import open_poller
 from ematix_core.store import EventKind
 
 if TYPE_CHECKING:

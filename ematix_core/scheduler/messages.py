@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Container
 
-    from ematix_core.engine.environment import Environment
-    from ematix_core.model.message import MessageSource
-
 AT_ONCE = 100
 """So many messages are taken in one look."""
 LARGEST = 1 << 20
@@ -61,20 +58,6 @@ class MessagePoller(Protocol):
     def close(self) -> None:
         """Release everything. Called once."""
         ...
-
-
-def open_poller(source: MessageSource, environment: Environment) -> MessagePoller:
-    """Return what finds the messages of the source. Connects to nothing yet.
-
-    Raises UnsupportedError when the connection's kind cannot be such a source, and what looking it up raises.
-    """
-    from ematix_core.scheduler.inbox import Inbox
-    from ematix_core.scheduler.table_queue import TableQueue
-
-    connection = environment.connection(source.connection)
-    if source.table:
-        return TableQueue(source, connection, environment.redactor.mask)
-    return Inbox(source, connection)
 
 
 def path_of(position: str) -> str:

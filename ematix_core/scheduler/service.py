@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import queue
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ematix_core.errors import AlreadyRunningError, LeaseLostError, StoreError
 from ematix_core.scheduler.execution import Executions
 from ematix_core.scheduler.leadership import Leadership
+from ematix_core.scheduler.mailbox import Mailbox
 from ematix_core.scheduler.messages import path_of
 from ematix_core.scheduler.slots import Slots
 from ematix_core.scheduler.ticks import Ticks
@@ -70,7 +70,7 @@ class Scheduler:
         self._options = options
         self._clock = clock
         self._observers = tuple(observers)
-        self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._inbox = Mailbox()
         self._leadership = Leadership(
             store, options.holder, options.lease_seconds, lambda: self._inbox.put(self._lose_lead)
         )
@@ -106,14 +106,14 @@ class Scheduler:
             if not told and not self._stopping:
                 _log.info("another scheduler is at work: this one waits to take over")
                 told = True
-            self._receive(self._options.lease_seconds / 5)
+            self._inbox.receive(self._options.lease_seconds / 5)
         self._drain()
 
     def stop(self) -> None:
         """Start nothing more, let running jobs end, and leave; what has not started is left to the next scheduler."""
         self._stopping = True
         self._executions.draining = True
-        self._inbox.put(None)
+        self._inbox.wake()
 
     def stop_at_once(self) -> None:
         """End running jobs by force and leave: their loads roll back, and the next scheduler starts them again."""
@@ -137,14 +137,14 @@ class Scheduler:
         except StoreError as error:
             _log.warning("%s", error)
             self._leadership.release()
-            self._receive(_STORE_PAUSE)
+            self._inbox.receive(_STORE_PAUSE)
             return False
         return True
 
     def step(self, wait: float | None = None) -> None:
         """Do what there is to do, after waiting for something to happen for at most `wait` seconds."""
         try:
-            self._receive(self._patience() if wait is None else wait)
+            self._inbox.receive(self._patience() if wait is None else wait)
             if self.leading:
                 self._work()
         except LeaseLostError:
@@ -155,7 +155,7 @@ class Scheduler:
 
     def idle(self) -> bool:
         """Whether nothing runs and nothing is due at this moment."""
-        return not self._executions.open and self._inbox.empty() and not self._triggers.due(self._clock())
+        return not self._executions.open and self._inbox.empty and not self._triggers.due(self._clock())
 
     def leave(self) -> None:
         """Give the lease back."""
@@ -290,17 +290,6 @@ class Scheduler:
         while self.leading and self._executions.busy:
             self.step()
         self.leave()
-
-    def _receive(self, seconds: float) -> None:
-        """Carry out what other threads ask for, after waiting for the first of it for at most so long."""
-        try:
-            asked = self._inbox.get(timeout=max(seconds, 0.0))
-            while True:
-                if asked is not None:
-                    asked()
-                asked = self._inbox.get_nowait()
-        except queue.Empty:
-            return
 
     def _patience(self) -> float:
         moments = [self._options.poll_seconds]

@@ -108,6 +108,14 @@ class Fleet:
         logs = "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in self.folder.glob("*.log"))
         raise AssertionError(f"not within {seconds:g} s: {what}\n{logs}")
 
+    def wait_for_successes(self, number: int, *, seconds: float, what: str) -> None:
+        """Wait until all workflows together have succeeded so often."""
+        self.wait_for(lambda store: self.total(store) >= number, seconds=seconds, what=what)
+
+    def total(self, store: SchedulerStore) -> int:
+        """Return how often all workflows together have succeeded."""
+        return sum(self.successes(store).values())
+
     def successes(self, store: SchedulerStore) -> dict[str, int]:
         """Return how often each workflow has succeeded."""
         found = dict.fromkeys((f"flow{n}" for n in range(self.size)), 0)

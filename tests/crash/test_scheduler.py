@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ematix_core.store import SchedulerStore
-
 FULL = os.environ.get("EMATIX_CRASH") == "full"
 SIZE, KILLS = (200, 50) if FULL else (12, 6)
 HANDOVER_SECONDS = 120 if FULL else 12
@@ -32,10 +30,6 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         made = Fleet(tmp_path, url, SIZE)
         yield made
         made.stop()
-
-
-def total(fleet: Fleet, store: SchedulerStore) -> int:
-    return sum(fleet.successes(store).values())
 
 
 @pytest.mark.timeout(1800)
@@ -51,7 +45,7 @@ def test_schedulers_and_jobs_that_are_killed_lose_and_double_nothing(fleet: Flee
         while kills < KILLS:
             time.sleep(fleet.chance.uniform(0.2, 1.0))
             with fleet.store() as store:
-                before = total(fleet, store)
+                before = fleet.total(store)
             if before >= SIZE * rounds:
                 break
             scheduler_killed = kills % 2 == 0
@@ -62,14 +56,10 @@ def test_schedulers_and_jobs_that_are_killed_lose_and_double_nothing(fleet: Flee
                 continue
             kills += 1
             began = time.monotonic()
-            fleet.wait_for(
-                lambda store, so_far=before: total(fleet, store) > so_far, seconds=60, what="work goes on after a kill"
-            )
+            fleet.wait_for_successes(before + 1, seconds=60, what="work goes on after a kill")
             if scheduler_killed:
                 recoveries.append(time.monotonic() - began)
-        fleet.wait_for(
-            lambda store, r=rounds: total(fleet, store) >= SIZE * r, seconds=300, what=f"round {rounds} ends"
-        )
+        fleet.wait_for_successes(SIZE * rounds, seconds=300, what=f"round {rounds} ends")
     time.sleep(1)  # a run too many would begin now
     fleet.judge(rounds)
     tally.note(
@@ -99,7 +89,7 @@ def test_one_scheduler_of_two_killed_again_and_again_runs_nothing_twice(fleet: F
                 kills += 1
                 next_kill = time.monotonic() + fleet.chance.uniform(2, 5)
             with fleet.store() as store:
-                done = total(fleet, store) >= SIZE * rounds
+                done = fleet.total(store) >= SIZE * rounds
             time.sleep(0.2)
     time.sleep(1)
     fleet.judge(rounds)
@@ -121,9 +111,7 @@ def test_a_database_server_that_is_killed_under_load_loses_and_doubles_nothing(t
                 server.kill()
                 time.sleep(1)
                 server.start()
-                fleet.wait_for(
-                    lambda store, n=number: total(fleet, store) >= SIZE * n, seconds=300, what=f"round {number} ends"
-                )
+                fleet.wait_for_successes(SIZE * number, seconds=300, what=f"round {number} ends")
             time.sleep(1)
             fleet.judge(times)
         finally:

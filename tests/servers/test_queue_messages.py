@@ -11,7 +11,8 @@ from ematix_core.engine.environment import Environment
 from ematix_core.errors import AccessError, ConnectError, MissingSourceError, UnsupportedError
 from ematix_core.model.connection import make_connection
 from ematix_core.model.message import queue
-from ematix_core.scheduler.messages import Message, MessagePoller, open_poller
+from ematix_core.scheduler.messages import Message, MessagePoller
+from ematix_core.scheduler.pollers import open_poller
 from tests.servers.reach import account, database, execute, in_database
 
 if TYPE_CHECKING:

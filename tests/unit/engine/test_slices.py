@@ -67,7 +67,7 @@ def numbers(connection: ematix.Connection, store: RunStore) -> list[int]:
     @ematix.job(name="look", source_connection=connection, target="seen", target_connection=connection, mode="truncate")
     def body(conn: Reader) -> pa.Table:
         table = conn.query("SELECT n FROM copied ORDER BY n")
-        found.extend(table.column("n").to_pylist())
+        found.extend(row["n"] for row in table.to_pylist())
         return table
 
     run_job(body, store=store)

@@ -17,7 +17,8 @@ from ematix_core.errors import AccessError, MissingSourceError, SourceError
 from ematix_core.model.connection import ObjectStoreConnection
 from ematix_core.model.message import inbox
 from ematix_core.scheduler import inbox as inbox_module
-from ematix_core.scheduler.messages import LARGEST, Message, MessagePoller, open_poller, path_of
+from ematix_core.scheduler.messages import LARGEST, Message, MessagePoller, path_of
+from ematix_core.scheduler.pollers import open_poller
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,7 +159,7 @@ def test_two_schedulers_may_look_and_tidy_at_once(tmp_path: Path) -> None:
     script = (
         "import sys\nfrom ematix_core.engine.environment import Environment\n"
         "from ematix_core.model.connection import ObjectStoreConnection\n"
-        "from ematix_core.model.message import inbox\nfrom ematix_core.scheduler.messages import open_poller\n"
+        "from ematix_core.model.message import inbox\nfrom ematix_core.scheduler.pollers import open_poller\n"
         "lake = ObjectStoreConnection('lake', path=sys.argv[1])\n"
         "poller = open_poller(inbox('in', connection=lake), Environment())\n"
         "for position in sys.argv[2:]:\n    poller.done(position)\n"
@@ -177,7 +178,7 @@ def test_a_kill_while_a_file_is_moved_loses_nothing(tmp_path: Path, place: str) 
     script = (
         "import sys\nfrom ematix_core.engine.environment import Environment\n"
         "from ematix_core.model.connection import ObjectStoreConnection\n"
-        "from ematix_core.model.message import inbox\nfrom ematix_core.scheduler.messages import open_poller\n"
+        "from ematix_core.model.message import inbox\nfrom ematix_core.scheduler.pollers import open_poller\n"
         "lake = ObjectStoreConnection('lake', path=sys.argv[1])\n"
         "open_poller(inbox('in', connection=lake), Environment()).done(sys.argv[2])\n"
     )

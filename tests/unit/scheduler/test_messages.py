@@ -10,7 +10,8 @@ from ematix_core.engine.environment import Environment
 from ematix_core.errors import UnknownConnectionError, UnsupportedError
 from ematix_core.model.connection import MemoryConnection, ObjectStoreConnection, SQLiteConnection
 from ematix_core.model.message import MessageSource, inbox, queue
-from ematix_core.scheduler.messages import MessagePoller, open_poller, parsed
+from ematix_core.scheduler.messages import MessagePoller, parsed
+from ematix_core.scheduler.pollers import open_poller
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -52,7 +52,10 @@ class World:
         self.executors: list[ThreadExecutor] = []
 
     def scheduler(
-        self, *declarations: ematix.Job | ematix.Workflow, holder: str = "first", **options: int
+        self,
+        *declarations: ematix.Job | ematix.Workflow,
+        holder: str = "first",
+        **options: Any,  # noqa: ANN401 - of Options
     ) -> Scheduler:
         project = Project.of(*declarations)
         executor = ThreadExecutor(store=self.store, project=project)
@@ -95,14 +98,14 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made.close()
 
 
-def job(name: str, work: Callable[[], object] = lambda: None, **options: object) -> ematix.Job:
+def job(name: str, work: Callable[[], object] = lambda: None, **options: Any) -> ematix.Job:  # noqa: ANN401 - of @job
     """Return a job that loads one row after `work`."""
 
     def body() -> pa.Table:
         work()
         return pa.table({"n": [1]})
 
-    return ematix.job(name=name, target=name, target_connection=target, **options)(body)  # type: ignore[arg-type]
+    return ematix.job(name=name, target=name, target_connection=target, **options)(body)
 
 
 def fail() -> None:
@@ -199,7 +202,7 @@ def test_a_pool_limits_how_many_run(world: World) -> None:
     jobs = [job(f"j{n}", work, pool="warehouse") for n in range(5)]
     scheduler = world.scheduler(
         ematix.workflow("flow", jobs=jobs, schedule="0 * * * *"),
-        pools={"warehouse": 2},  # type: ignore[arg-type]
+        pools={"warehouse": 2},
     )
     scheduler.try_to_lead()
     world.clock.move(hours=1)

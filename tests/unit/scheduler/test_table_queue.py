@@ -16,7 +16,8 @@ from ematix_core.engine.environment import Environment
 from ematix_core.errors import LockedError, MissingSourceError, UnsupportedError
 from ematix_core.model.connection import Connection, DuckDBConnection, SQLiteConnection
 from ematix_core.model.message import MessageSource, queue
-from ematix_core.scheduler.messages import Message, MessagePoller, open_poller
+from ematix_core.scheduler.messages import Message, MessagePoller
+from ematix_core.scheduler.pollers import open_poller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +108,7 @@ def test_a_kill_while_a_row_is_deleted_loses_nothing(shop: Connection, place: st
     script = (
         "import sys\nfrom ematix_core.engine.environment import Environment\n"
         "from ematix_core.model.connection import make_connection\n"
-        "from ematix_core.model.message import queue\nfrom ematix_core.scheduler.messages import open_poller\n"
+        "from ematix_core.model.message import queue\nfrom ematix_core.scheduler.pollers import open_poller\n"
         "shop = make_connection('shop', sys.argv[1], {'path': sys.argv[2]})\n"
         "open_poller(queue('in', connection=shop, table='orders_in'), Environment()).done('1')\n"
     )
