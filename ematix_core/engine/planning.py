@@ -214,7 +214,8 @@ def _staged(found: Situation, table: TableName, local: LocalQuery | None, existi
         return True
     if local is None:
         return False
-    reads_target = table.name in build.tables_in(local.sql, found.dialect) and isinstance(found.target.mode, Truncate)
+    read = build.tables_in(local.sql, found.dialect) if isinstance(found.target.mode, Truncate) else ()
+    reads_target = existing is not None and any(build.may_be(each, table, found.dialect) for each in read)
     return reads_target or (found.job.watermark is not None and existing is not None)
 
 

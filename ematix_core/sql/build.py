@@ -201,9 +201,20 @@ def literal(value: Any) -> exp.Expr:  # noqa: ANN401 - any Python value that a c
     return exp.convert(value)
 
 
-def tables_in(sql: str, dialect: Dialect) -> set[str]:
-    """Return the last parts of the table names that a query reads; empty when the text cannot be parsed."""
+def tables_in(sql: str, dialect: Dialect) -> set[TableName]:
+    """Return the names of the tables that a query reads; empty when the text cannot be parsed."""
     try:
-        return {found.name for found in parse_one(sql, read=dialect.grammar).find_all(exp.Table)}
+        return {TableName(found.db, found.name) for found in parse_one(sql, read=dialect.grammar).find_all(exp.Table)}
     except ParseError:
         return set()
+
+
+def may_be(one: TableName, other: TableName, dialect: Dialect) -> bool:
+    """Say whether two names can mean one table: a name without a schema may be in any, and case may not count.
+
+    What stands before the point may be a catalog in DuckDB: https://duckdb.org/docs/stable/sql/statements/attach
+    """
+    if one.name.lower() != other.name.lower():
+        return False
+    told_apart = one.schema and other.schema and dialect.grammar != "duckdb"
+    return not told_apart or one.schema.lower() == other.schema.lower()
