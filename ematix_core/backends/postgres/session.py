@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _CHANGES = re.compile(
     r'\s*(?:UPDATE|DELETE\s+FROM|INSERT\s+INTO|MERGE\s+INTO)\s+((?:"(?:[^"]|"")*"\.?)+)', re.IGNORECASE
 )
+# A bare NULL, such as the end of a current version, is text once it is in a subquery.
+_DATED = frozenset({"date", "timestamp", "timestamp_tz"})
 _TEMPORARY = re.compile(r"\s*CREATE\s+TEMP(?:ORARY)?\s+TABLE", re.IGNORECASE)
 
 
@@ -199,7 +201,8 @@ def _cast(query: str, columns: Sequence[Stored]) -> str:
         return query
     names = [f"c{number}" for number in range(len(columns))]
     cast = [
-        f"q.{name}::{each.type}" if _foreign(each) else f"q.{name}" for name, each in zip(names, columns, strict=True)
+        f"q.{name}::{each.type}" if _foreign(each) or each.column.type.kind in _DATED else f"q.{name}"
+        for name, each in zip(names, columns, strict=True)
     ]
     return f"SELECT {', '.join(cast)} FROM (\n{query}\n) AS q({', '.join(names)})"  # noqa: S608 - around a query
 
