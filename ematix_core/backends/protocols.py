@@ -216,6 +216,27 @@ class KeyCheckingSession(Session, Protocol):
         ...
 
 
+class MakingSession(Session, Protocol):
+    """A session of a system whose Dialect says `creates_filled`."""
+
+    def make(
+        self,
+        table: TableName,
+        columns: Sequence[Column],
+        rows: str,
+        query: str,
+        parameters: Mapping[str, Any],
+        *,
+        temporary: bool,
+    ) -> int:
+        """Make the table of what `query` says of the rows of the query `rows`, and return its number of rows.
+
+        `query` reads them as SOURCE (see `sql.shape`), and may read the target, to which nobody else writes any more.
+        `columns` are the rows' columns, of the types that staging would have.
+        """
+        ...
+
+
 class Target(Protocol):
     """Writes rows. One object serves one attempt of one job."""
 

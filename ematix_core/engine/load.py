@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ematix_core.backends.protocols import LoadRecord
 from ematix_core.engine.checks import CheckRun, keep_rejected
@@ -28,6 +28,7 @@ from ematix_core.strategies.plan import (
     Execute,
     Fill,
     Insert,
+    Make,
     Require,
     Step,
     Tally,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ematix_core.backends.protocols import LocalQuery, Session, SourceFile
+    from ematix_core.backends.protocols import LocalQuery, MakingSession, Session, SourceFile
     from ematix_core.engine.body import RunContext
     from ematix_core.engine.planning import TargetPlan
     from ematix_core.model.table import TableName
@@ -157,22 +158,25 @@ class Load:
             self._counts[step.counts] += touched
 
     def _touched(self, step: Step) -> int:
+        touched = 0
         match step:
             case Fill():
-                return self._fill(step)
+                touched = self._fill(step)
+            case Make():
+                touched = self._make(step)
             case Insert():
-                return self._session.insert(step.table, step.columns, step.query, self._pick(step.parameters))
+                touched = self._session.insert(step.table, step.columns, step.query, self._pick(step.parameters))
             case Clear():
-                return self._session.clear(step.table)
+                touched = self._session.clear(step.table)
             case Execute():
-                return self._session.execute(step.sql, self._pick(step.parameters))
+                touched = self._session.execute(step.sql, self._pick(step.parameters))
             case Tally():
-                return int(self._session.query(step.query, {}).column(0)[0].as_py())
+                touched = int(self._session.query(step.query, {}).column(0)[0].as_py())
             case Unique():
                 self._index(step)
             case Require():
                 self._require(step)
-        return 0
+        return touched
 
     def _fill(self, step: Fill) -> int:
         session, plan = self._session, self._plan
@@ -180,7 +184,7 @@ class Load:
             session.execute(create_staging(Wanted(step.table, step.columns, merge_key=step.keys), plan.dialect), {})
         if plan.local is not None:
             rows = self._counts["rows_read"] = self._read_locally(step, plan.local)
-            self._note_highest(step)
+            self._note_highest(step.table)
         else:
             rows = session.load(step.table, step.columns, self._stream(step))
         self._keep_rejected()
@@ -188,6 +192,17 @@ class Load:
             self._checks = CheckRun(session, plan, self._parameters | {LOAD_TIME: self._task.load_time})
             self._checks.run()
             return rows - self._checks.quarantined
+        return rows
+
+    def _make(self, step: Make) -> int:
+        local, session = self._plan.local, cast("MakingSession", self._session)
+        assert local is not None  # noqa: S101 - planned for rows that the session reads by itself
+        for statement in local.setup:
+            session.execute(statement, {})
+        parameters = {**local.parameters, **self._pick(step.parameters)}
+        rows = session.make(step.table, step.columns, local.sql, step.query, parameters, temporary=step.temporary)
+        self._counts["rows_read"] = rows
+        self._note_highest(step.table)
         return rows
 
     def _read_locally(self, step: Fill, local: LocalQuery) -> int:
@@ -213,10 +228,10 @@ class Load:
     def _count(self, batch: pa.RecordBatch) -> None:
         self._counts["rows_read"] += batch.num_rows
 
-    def _note_highest(self, step: Fill) -> None:
+    def _note_highest(self, rows: TableName) -> None:
         water = self._task.high_water
         if water is not None:
-            table = self._session.query(build.highest(water.column, step.table, self._plan.dialect), {})
+            table = self._session.query(build.highest(water.column, rows, self._plan.dialect), {})
             water.note(to_python(table.column(0)[0]))
 
     def _keep_rejected(self) -> None:

@@ -13,10 +13,10 @@ from ematix_core.model.table import Column, columns_from
 from ematix_core.query.local import DIALECT as DUCKDB
 from ematix_core.query.local import schema_of
 from ematix_core.sql import build
-from ematix_core.sql.ddl import DdlPlan, plan_ddl
+from ematix_core.sql.ddl import DdlPlan, Wanted, create_as, plan_ddl
 from ematix_core.sql.shape import SOURCE, Shape, shape_sql, staged_hash
 from ematix_core.sql.widening import widens
-from ematix_core.strategies.plan import Change, Fill, Insert, Plan
+from ematix_core.strategies.plan import Change, Execute, Fill, Insert, Make, Plan, Step
 from ematix_core.strategies.planner import plan_load
 from ematix_core.strategies.staging import deletes
 from ematix_core.types import Text
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ematix_core.backends.protocols import LocalQuery, Session, SourceFile
     from ematix_core.model.job import Job, Target
+    from ematix_core.model.mode import Mode
     from ematix_core.model.table import TableName
     from ematix_core.sql.dialect import Dialect
 
@@ -81,10 +82,14 @@ def plan_target(found: Situation) -> TargetPlan:
     if hashed := _hashed_by_target(found, shape, columns):
         shape = replace(shape, hash_of=(), hash_name="")
     local = _local(found, shape, columns)
+    inside = local is not None and not local.relayed and dialect.creates_filled
+    staged = _staged(found, table, local, existing)
+    at_once = inside and existing is None and not staged and _plain(resolved.wanted, target.mode)
     change = Change(
         target=table, columns=_with_hash(columns, wanted), hashed=hashed, mode=target.mode, keys=resolved.keys,
         compare=tuple(c for c in resolved.compare if c in {x.name for x in columns}), new=existing is None,
-        staged=_staged(found, table, local, existing), unique_keys=_unique(found, table, resolved, existing),
+        staged=staged, unique_keys=_unique(found, table, resolved, existing), inside=inside,
+        made=ddl.columns if at_once else (),
         since=_since(found), sets_aside=any(check.severity == "quarantine" for check in target.checks),
     )  # fmt: skip
     notes = (*_notes(found, table, local, shape), *resolved.notes)
@@ -252,17 +257,29 @@ def _notes(found: Situation, table: TableName, local: LocalQuery | None, shape: 
     return tuple(notes)
 
 
+def _plain(wanted: Wanted, mode: Mode) -> bool:
+    """Say whether the new table is what CREATE TABLE AS makes: no keys but those whose index is made later."""
+    several = getattr(mode, "order_by", None) or getattr(mode, "event_time", None)
+    return not (wanted.primary_key or wanted.unique or several)
+
+
 def explain_insert(plan: TargetPlan) -> Plan:
-    """Return the plan as it will run: for rows read inside the target, the Fill step with its own query."""
+    """Return the plan as it will run: for rows read inside the target, the steps that bring them with their query."""
     if plan.local is None:
         return plan.plan
-    steps = tuple(
-        Insert(name=s.name, why=s.why, table=s.table, columns=tuple(c.name for c in s.columns), query=plan.local.sql)
-        if isinstance(s, Fill)
-        else s
-        for s in plan.plan.steps
-    )
+    steps = tuple(_with_query(step, plan.local.sql, plan.dialect) for step in plan.plan.steps)
     return Plan(plan.plan.target, plan.plan.mode, steps, plan.plan.notes, plan.plan.warnings)
+
+
+def _with_query(step: Step, rows: str, dialect: Dialect) -> Step:
+    match step:
+        case Fill():
+            names = tuple(column.name for column in step.columns)
+            return Insert(name=step.name, why=step.why, table=step.table, columns=names, query=rows)
+        case Make():
+            sql = create_as(step.table, rows, step.columns, step.query, dialect, temporary=step.temporary)
+            return Execute(name=step.name, why=step.why, sql=sql, parameters=step.parameters)
+    return step
 
 
 def scope(job: Job, target: Target, slice_name: str = "") -> str:

@@ -9,11 +9,15 @@ from sqlglot import exp
 
 from ematix_core.errors import DriftError, UnsupportedError
 from ematix_core.sql import build
+from ematix_core.sql.shape import SOURCE
 from ematix_core.sql.widening import widens
 from ematix_core.types import Text, Unknown
 
+CREATE_TABLE = "create table"
+"""Name of the step that makes the target."""
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ematix_core.model.table import Column, TableName
     from ematix_core.sql.dialect import Dialect
@@ -84,7 +88,7 @@ def _create(wanted: Wanted, dialect: Dialect) -> DdlPlan:
     if wanted.table.schema and dialect.schemas:
         schema = exp.Create(this=exp.Table(this=build.name(wanted.table.schema)), kind="SCHEMA", exists=True)
         plan.statements.append(("create schema", build.text(schema, dialect), "the table's schema may be missing"))
-    plan.statements.append(("create table", create_table(wanted, dialect), f"{wanted.table} does not exist"))
+    plan.statements.append((CREATE_TABLE, create_table(wanted, dialect), f"{wanted.table} does not exist"))
     indexes = plan.later if dialect.transactional_ddl else plan.statements
     indexes += _indexes(wanted, dialect)
     if not dialect.declares_keys and (wanted.primary_key or wanted.unique):
@@ -111,6 +115,37 @@ def create_table(wanted: Wanted, dialect: Dialect, *, strict: bool = True, tempo
     properties = exp.Properties(expressions=[exp.TemporaryProperty()]) if temporary else None
     schema = exp.Schema(this=build.table(wanted.table), expressions=definitions)
     return build.text(exp.Create(this=schema, kind="TABLE", properties=properties), dialect)
+
+
+def create_as(
+    table: TableName,
+    rows: str,
+    columns: Sequence[Column],
+    query: str,
+    dialect: Dialect,
+    *,
+    temporary: bool,
+    foreign: Mapping[str, str] | None = None,
+) -> str:
+    """Return CREATE TABLE AS `query`, in which SOURCE are the rows of the query `rows`.
+
+    They have the types, and text the collation, that columns of staging have; `foreign`: other types by column.
+    """
+    selected = exp.select(*(_as_staged(column, (foreign or {}).get(column.name, ""), dialect) for column in columns))
+    source = (
+        f"{build.text(build.name(SOURCE), dialect)} AS (\n{build.text(selected, dialect)}\nFROM (\n{rows}\n) AS q\n)"
+    )
+    kind = "TEMPORARY TABLE" if temporary else "TABLE"
+    return f"CREATE {kind} {build.text(build.table(table), dialect)} AS\nWITH {source}\n{query}"
+
+
+def _as_staged(column: Column, foreign: str, dialect: Dialect) -> exp.Expr:
+    sql_type = foreign or dialect.sql_type(column.type, column=column.name)
+    value: exp.Expr = exp.Cast(this=build.col(column.name, "q"), to=exp.Var(this=sql_type))
+    item = column.type.parameters["item"] if column.type.kind == "array" else column.type
+    if dialect.collation and not foreign and item.kind in {"text", "string"}:
+        value = exp.Collate(this=value, expression=build.name(dialect.collation))
+    return exp.alias_(value, column.name, quoted=True)
 
 
 def _definition(column: Column, dialect: Dialect, *, strict: bool, key: bool = False) -> exp.ColumnDef:

@@ -67,6 +67,11 @@ class Dialect:
     same_text: frozenset[str] = frozenset()
     """Kinds whose cast to VARCHAR gives the text that DuckDB gives: a row hash over such columns may be made inside
     the system, so that the rows of an scd2 load need not leave it."""
+    creates_filled: bool = False
+    """True: CREATE TABLE AS loads rows of the same system faster than INSERT does, so that new tables are made by it,
+    and staging that keeps only what differs."""
+    collation: str = ""
+    """The collation of columns that name none, where a table made by CREATE TABLE AS would have the query's."""
     ddl: bool = True
     """False: there are no tables to create or alter (files): drift means a new file schema."""
     one_writer: bool = False

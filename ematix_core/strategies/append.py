@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from ematix_core.sql import build
-from ematix_core.strategies import staging
+from ematix_core.strategies import inside, staging
 from ematix_core.strategies.plan import SINCE, Count, Fill, Insert, Step
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 def steps(change: Change, dialect: Dialect) -> list[Step]:
     """Plan the load. Straight into the target unless rows must be looked at first."""
+    if change.made:
+        return inside.make(change, dialect)
     if not change.staged and not change.since:
         return [
             Fill(

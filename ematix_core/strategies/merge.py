@@ -10,7 +10,7 @@ from ematix_core.errors import UnsupportedError
 from ematix_core.model.mode import Merge
 from ematix_core.sql import build
 from ematix_core.sql.dialect import Upsert
-from ematix_core.strategies import staging
+from ematix_core.strategies import inside, staging
 from ematix_core.strategies.plan import Count, Execute, Insert, Step
 
 if TYPE_CHECKING:
@@ -25,33 +25,41 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     assert isinstance(mode, Merge)  # noqa: S101 - the planner picks this module by the mode
     if dialect.upsert is not Upsert.UPDATE_INSERT:
         raise UnsupportedError(f"{dialect.name}: merge by {dialect.upsert.value} is not built yet")
-    rows, prepared = staging.keyed_rows(change, dialect, mode.order_by)
-    plan: list[Step] = [*staging.aside(change, dialect), staging.fill(change), *prepared]
+    if change.made:
+        return inside.make_keyed(change, dialect, {})
+    if compares := inside.compares(change):
+        rows, plan = inside.compared(change, dialect)
+    else:
+        rows, prepared = staging.keyed_rows(change, dialect, mode.order_by)
+        plan = [*staging.aside(change, dialect), staging.fill(change), *prepared]
     if mode.deletes == "delete":
         plan += staging.refuse_empty(rows, dialect, allow_empty=mode.allow_empty)
     plan += staging.target_unique(change, rows, dialect)
     if not change.new:
-        plan += _update(change, rows, dialect)
-    plan.append(_insert(change, rows, dialect))
+        plan += _update(change, rows, dialect, compares=compares)
+    plan.append(_insert(change, rows, dialect, compares=compares))
     if mode.deletes == "delete" and not change.new:
         plan.append(_delete(change, rows, dialect))
     return [*plan, *staging.cleanup(change, rows, dialect)]
 
 
-def _update(change: Change, rows: TableName, dialect: Dialect) -> list[Step]:
+def _update(change: Change, rows: TableName, dialect: Dialect, *, compares: bool) -> list[Step]:
     changing = [column for column in change.names if column not in change.keys]
     if not change.compare:
         return []
-    where = exp.and_(build.same_keys(change.keys, "t", "s"), build.differs(change.compare, "t", "s"))
+    differs = inside.is_changed() if compares else build.differs(change.compare, "t", "s")
+    where = exp.and_(build.same_keys(change.keys, "t", "s"), differs)
     values = {column: build.col(column, "s") for column in changing}
     statement = build.update_from(change.target, values, source=build.table(rows, "s"), where=where)
     why = f"only rows whose {', '.join(change.compare)} differ; NULL equals NULL"
     return [Execute(name="update", why=why, sql=build.text(statement, dialect), counts=Count.UPDATED)]
 
 
-def _insert(change: Change, rows: TableName, dialect: Dialect) -> Insert:
+def _insert(change: Change, rows: TableName, dialect: Dialect, *, compares: bool) -> Insert:
     query = exp.select(*build.cols(change.names, "s")).from_(build.table(rows, "s"))
-    if not change.new:
+    if compares:
+        query = query.where(inside.is_new())
+    elif not change.new:
         # A join, not NOT EXISTS: for a join SQLite makes the index that a table of someone else's may lack. Without,
         # 40,000 rows into as many take 15 s, four times as long as 20,000: https://www.sqlite.org/optoverview.html#autoindex
         matching = build.same_keys(change.keys, "t", "s")

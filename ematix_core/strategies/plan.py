@@ -74,6 +74,21 @@ class Fill(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Make(Step):
+    """Make `table` of what `query` says of the source's rows, which it reads as `SOURCE`: CREATE TABLE AS.
+
+    Where the target's session reads the source by itself. `columns` are the rows' columns in order; `temporary` says
+    that the table lives in the session.
+    """
+
+    table: TableName
+    columns: tuple[Column, ...]
+    query: str
+    parameters: tuple[str, ...] = ()
+    temporary: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Require(Step):
     """`query` must return no rows; otherwise the load fails with `problem`, and the rows are shown as samples."""
 
@@ -113,7 +128,8 @@ class Change:
     `unique_keys`: the system keeps the target's keys unique by itself. `since`: the watermark column, when an earlier
     load left a mark, so that rows at the mark may be in the target already. `sets_aside`: checks may take rows out of
     staging; their keys still count as present. `hashed`: the row hash as SQL over a staged row `s`, where the system
-    makes it itself of the versions that it opens; it then does not arrive with the rows.
+    makes it itself of the versions that it opens; it then does not arrive with the rows. `made`: all columns of the
+    new table, when it is made of the rows at once. `inside`: the system makes tables of rows that its session reads.
     """
 
     target: TableName
@@ -127,6 +143,8 @@ class Change:
     since: str = ""
     sets_aside: bool = False
     hashed: str = ""
+    made: tuple[Column, ...] = ()
+    inside: bool = False
 
     @property
     def arriving(self) -> tuple[Column, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ematix_core.errors import UnsupportedError
+from ematix_core.sql.ddl import CREATE_TABLE
 from ematix_core.strategies import append, merge, scd2, truncate
+from ematix_core.strategies.inside import keys_by_index
 from ematix_core.strategies.plan import Execute, Plan, Step
 
 if TYPE_CHECKING:
@@ -35,7 +37,11 @@ def plan_load(change: Change, ddl: DdlPlan, dialect: Dialect, notes: tuple[str, 
             where=f"table {change.target}",
             hint=f"Modes of {dialect.name}: {', '.join(sorted(dialect.modes))}.",
         )
-    steps: list[Step] = [Execute(name=name, sql=sql, why=why) for name, sql, why in ddl.statements]
+    before = [each for each in ddl.statements if not (change.made and each[0] == CREATE_TABLE)]
+    steps: list[Step] = [Execute(name=name, sql=sql, why=why) for name, sql, why in before]
     steps += _STRATEGIES[mode](change, dialect)
-    steps += [Execute(name=name, sql=sql, why=why) for name, sql, why in ddl.later]
+    steps += [
+        keys_by_index(change, dialect, sql) if change.made else Execute(name=name, sql=sql, why=why)
+        for name, sql, why in ddl.later
+    ]
     return Plan(str(change.target), mode, tuple(steps), (*notes, *ddl.notes), tuple(ddl.warnings))

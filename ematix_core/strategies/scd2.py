@@ -17,7 +17,7 @@ from ematix_core.errors import UnsupportedError
 from ematix_core.model.mode import Scd2
 from ematix_core.sql import build
 from ematix_core.sql.dialect import Upsert
-from ematix_core.strategies import history, staging
+from ematix_core.strategies import history, inside, staging
 from ematix_core.strategies.plan import LOAD_TIME, TTL_LIMIT, Count, Execute, Insert, Step, Tally
 
 if TYPE_CHECKING:
@@ -31,19 +31,29 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     mode = _mode(change)
     if dialect.upsert is Upsert.NONE:
         raise UnsupportedError(f"{dialect.name}: scd2 needs updates, which it does not have")
-    plan: list[Step] = [*staging.aside(change, dialect), staging.fill(change)]
-    if mode.event_time:
+    if change.made:
+        opened = _history(change, mode, build.bound(LOAD_TIME))
+        return inside.make_keyed(
+            change, dialect, dict(zip(mode.history_columns(), opened, strict=True)), parameters=(LOAD_TIME,)
+        )
+    compares = inside.compares(change)
+    if compares:
+        rows, plan = inside.compared(change, dialect, current=mode.is_current)
+    elif mode.event_time:
         rows = staging.STAGED
-        plan += history.checks(change, dialect)
+        plan = [*staging.aside(change, dialect), staging.fill(change), *history.checks(change, dialect)]
     else:
         rows, prepared = staging.keyed_rows(change, dialect, mode.order_by)
-        plan += prepared
+        plan = [*staging.aside(change, dialect), staging.fill(change), *prepared]
     if mode.deletes == "close":
         plan += staging.refuse_empty(rows, dialect, allow_empty=mode.allow_empty)
     if mode.event_time and not change.new:
         plan += staging.indexed(rows, change.keys, dialect)
     plan += staging.target_unique(change, rows, dialect, current=mode.is_current)
-    plan += history.steps(change, dialect) if mode.event_time else _by_load_time(change, mode, rows, dialect)
+    if mode.event_time:
+        plan += history.steps(change, dialect)
+    else:
+        plan += _by_load_time(change, mode, rows, dialect, compares=compares)
     if not change.new:
         plan += _close_missing(change, mode, rows, dialect)
         plan += _expire(change, mode, rows, dialect)
@@ -57,16 +67,19 @@ def _mode(change: Change) -> Scd2:
     return change.mode
 
 
-def _by_load_time(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> list[Step]:
+def _by_load_time(change: Change, mode: Scd2, rows: TableName, dialect: Dialect, *, compares: bool) -> list[Step]:
     current = exp.and_(build.same_keys(change.keys, "t", "s"), build.col(mode.is_current, "t"))
     plan: list[Step] = []
     if not change.new and change.compare:
-        changed = exp.and_(current, build.differs(change.compare, "t", "s"))
+        differs = inside.is_changed() if compares else build.differs(change.compare, "t", "s")
+        changed = exp.and_(current, differs)
         plan.append(
             _close(change, dialect, changed, "versions whose compared columns differ", source=build.table(rows, "s"))
         )
     query = exp.select(*_opened(change, mode, build.bound(LOAD_TIME))).from_(build.table(rows, "s"))
-    if not change.new:
+    if compares:
+        query = query.where(inside.is_either())
+    elif not change.new:
         there = exp.select(exp.Literal.number(1)).from_(build.table(change.target, "t")).where(current.copy())
         query = query.where(build.not_exists(there))
     plan.append(_open(change, mode, query, dialect, "keys without a current version: new, changed or back again"))
@@ -134,10 +147,12 @@ def _expire(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> li
 
 def _opened(change: Change, mode: Scd2, since: exp.Expr) -> list[exp.Expr]:
     """Return the select list of a version that begins at `since` and is current, in the order of `_columns`."""
-    data = build.cols(change.names[:-1], "s")
+    return [*build.cols(change.names[:-1], "s"), *_history(change, mode, since)]
+
+
+def _history(change: Change, mode: Scd2, since: exp.Expr) -> list[exp.Expr]:
     row_hash = build.verbatim(change.hashed) if change.hashed else build.col(change.names[-1], "s")
-    tail = [since, exp.null(), exp.true(), row_hash]
-    return [*data, *tail, *([build.bound(LOAD_TIME)] if mode.ttl else [])]
+    return [since, exp.null(), exp.true(), row_hash, *([build.bound(LOAD_TIME)] if mode.ttl else [])]
 
 
 def _open(change: Change, mode: Scd2, query: exp.Select, dialect: Dialect, why: str) -> Insert:

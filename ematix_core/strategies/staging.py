@@ -67,9 +67,9 @@ def missing(change: Change, rows: TableName) -> exp.Expr:
 def keyed_rows(change: Change, dialect: Dialect, order_by: str | None) -> tuple[TableName, list[Step]]:
     """Return the table with at most one row a key, and the steps that make or check it."""
     keys = list(change.keys)
-    steps: list[Step] = [_no_null_keys(keys, dialect)]
     if order_by is None:
-        return STAGED, [*steps, unique(keys, STAGED, dialect, "no order_by= says which of them wins")]
+        return STAGED, checked(keys, STAGED, dialect)
+    steps: list[Step] = [no_null_keys(keys, STAGED, dialect)]
     position = build.ranked("rank", build.cols(keys), [build.descending(build.col(order_by))])
     names = [column.name for column in change.arriving]
     inner = exp.select(*build.cols(names), exp.alias_(position, "_rank", quoted=True)).from_(build.table(STAGED))
@@ -91,6 +91,12 @@ def keyed_rows(change: Change, dialect: Dialect, order_by: str | None) -> tuple[
         ),
     ]  # fmt: skip
     return LATEST, steps
+
+
+def checked(keys: Sequence[str], rows: TableName, dialect: Dialect) -> list[Step]:
+    """Return the checks that every row has a key and no other row's."""
+    once = unique(keys, rows, dialect, "no order_by= says which of them wins")
+    return [no_null_keys(keys, rows, dialect), once]
 
 
 def cleanup(change: Change, rows: TableName, dialect: Dialect) -> list[Step]:
@@ -142,8 +148,26 @@ def target_unique(change: Change, rows: TableName, dialect: Dialect, *, current:
     ]  # fmt: skip
 
 
-def unique(keys: list[str], rows: TableName, dialect: Dialect, why: str) -> Require:
+def unique(keys: Sequence[str], rows: TableName, dialect: Dialect, why: str) -> Require:
     """Return the check that no key is in `rows` twice: by a unique index where one is of use anyway."""
+    if dialect.indexes_staging:
+        index = build.text(build.create_index(f"{rows.name}_unique", rows, keys, unique=True), dialect)
+        return unique_by(index, keys, rows, dialect, why)
+    return Require(
+        name="check keys are unique", why=why, query=_doubled(keys, rows, dialect), problem="duplicate_key",
+        columns=tuple(keys),
+    )  # fmt: skip
+
+
+def unique_by(index: str, keys: Sequence[str], rows: TableName, dialect: Dialect, why: str) -> Unique:
+    """Return the check that no key is in `rows` twice, by the statement that makes a unique index."""
+    return Unique(
+        name="check keys are unique", why=why, sql=index, query=_doubled(keys, rows, dialect),
+        problem="duplicate_key", columns=tuple(keys),
+    )  # fmt: skip
+
+
+def _doubled(keys: Sequence[str], rows: TableName, dialect: Dialect) -> str:
     doubled = (
         exp.select(*build.cols(keys), exp.alias_(exp.Count(this=exp.Star()), "rows", quoted=True))
         .from_(build.table(rows))
@@ -151,17 +175,12 @@ def unique(keys: list[str], rows: TableName, dialect: Dialect, why: str) -> Requ
         .having(exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1)))
         .limit(_SAMPLES)
     )
-    query = build.text(doubled, dialect)
-    if not dialect.indexes_staging:
-        return Require(name="check keys are unique", why=why, query=query, problem="duplicate_key", columns=tuple(keys))
-    index = build.text(build.create_index(f"{rows.name}_unique", rows, keys, unique=True), dialect)
-    return Unique(
-        name="check keys are unique", why=why, sql=index, query=query, problem="duplicate_key", columns=tuple(keys)
-    )
+    return build.text(doubled, dialect)
 
 
-def _no_null_keys(keys: list[str], dialect: Dialect) -> Require:
-    empty = exp.select(*build.cols(keys)).from_(build.table(STAGED))
+def no_null_keys(keys: Sequence[str], rows: TableName, dialect: Dialect) -> Require:
+    """Return the check that every row has its key."""
+    empty = exp.select(*build.cols(keys)).from_(build.table(rows))
     empty = empty.where(build.either([build.is_null(key) for key in keys])).limit(_SAMPLES)
     return Require(
         name="check keys are present", why="a row without its key cannot be found again",

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from ematix_core.sql import build
 from ematix_core.sql.dialect import Replace
-from ematix_core.strategies import staging
+from ematix_core.strategies import inside, staging
 from ematix_core.strategies.plan import Clear, Count, Fill, Insert, Step
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ _WHY = {
 
 def steps(change: Change, dialect: Dialect) -> list[Step]:
     """Plan the replacement."""
+    if change.made:
+        return inside.make(change, dialect)
     if change.new:
         clear = Clear(name="start empty", why="the table is new", table=change.target)
     else:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ematix_core.model.connection import Connection
+    from ematix_core.model.job import Job
     from ematix_core.store import RunStore
 
     Row = dict[str, Any]
@@ -68,17 +69,22 @@ class Loads:
 
     def load(self, rows: Sequence[Row], at: datetime) -> Counts:
         """Load the rows at that time. Raises Refused for what the documentation promises to refuse."""
-        declare = job(
-            name=self.name, target=self.name, target_connection=self.bench.target, mode=self.mode,
-            watermark=self.watermark,
-        )  # fmt: skip
-        declared = declare(lambda: histories.table(rows))
+        declared = self.declared(rows)
         try:
             result = run_job(declared, store=self.bench.store, settings=self.bench.settings, clock=lambda: at)
         except (KeyViolationError, EmptySourceError) as error:
             raise Refused(_problem(error)) from error
         self.made = True
         return Counts(result.inserted, result.updated, result.unchanged, result.deleted, result.closed)
+
+    def declared(self, rows: Sequence[Row]) -> Job:
+        """Return the job that loads the rows."""
+        declare = job(
+            name=self.name, target=self.name, target_connection=self.bench.target, mode=self.mode,
+            watermark=self.watermark,
+        )  # fmt: skip
+        made: Job = declare(lambda: histories.table(rows))
+        return made
 
     def rows(self) -> list[Row]:
         """Return the table's rows; of history without the row hash, which the model does not have."""

@@ -111,7 +111,7 @@ def test_mode_does_what_its_model_does(bench: Bench, case: str) -> None:
     @examples(f"{case} on {bench.target.kind}")
     @given(histories.loads(rows))
     def compare(loads: list[list[model.Row]]) -> None:
-        _compare(bench, mode, step, loads)
+        agree(bench, mode, step, loads)
 
     compare()
 
@@ -125,7 +125,8 @@ def test_row_that_splits_history_and_reopens_its_key_is_counted_once(bench: Benc
     assert target.load([late], histories.load_time(3)) == model.Counts(inserted=2, updated=1, closed=1)
 
 
-def _compare(bench: Bench, mode: Mode, step: Step, loads: list[list[model.Row]]) -> None:
+def agree(bench: Bench, mode: Mode, step: Step, loads: list[list[model.Row]]) -> None:
+    """Load the history into a new table, and hold every load against the model."""
     table: model.Table = []
     target = bench.table(mode)
     for number, rows in enumerate(loads):

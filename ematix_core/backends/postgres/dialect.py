@@ -67,6 +67,9 @@ DIALECT: Dialect = PostgresDialect(
     indexes_keys=True,
     # A unique index on 1M staged keys takes 0.8 s; finding keys that are there twice by GROUP BY takes 3.4 s.
     indexes_staging=True,
+    # 1M rows: 0.36 s of CPU instead of 0.52, and what the query computes is spread over the server's processes.
+    creates_filled=True,  # https://www.postgresql.org/docs/current/sql-createtableas.html
+    collation="default",  # https://www.postgresql.org/docs/current/collation.html
     alter_type=True,  # https://www.postgresql.org/docs/current/sql-altertable.html
     same_text=SAME_TEXT,
     bulk="COPY BINARY; PostgreSQL to PostgreSQL passes it through",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.ledger import LOADS, LedgerSession, SqlLedger
 from ematix_core.backends.postgres.catalog import Catalog, qualified, quote
-from ematix_core.backends.postgres.dialect import NAME_BYTES
+from ematix_core.backends.postgres.dialect import DIALECT, NAME_BYTES
 from ematix_core.backends.postgres.locks import lock_scope, lock_table
 from ematix_core.backends.postgres.native import NUMERIC
 from ematix_core.backends.postgres.parameters import bind
@@ -17,6 +17,7 @@ from ematix_core.backends.postgres.reading import TypedQuery
 from ematix_core.backends.protocols import Query
 from ematix_core.errors import KeyViolationError, SqlError, UnsupportedError
 from ematix_core.failpoint import failpoint
+from ematix_core.sql.ddl import create_as
 from ematix_core.types import Text
 
 if TYPE_CHECKING:
@@ -93,6 +94,24 @@ class PostgresSession(LedgerSession):
             self._lock()
         query = _cast(query, natives)
         count = self.link.change(bind(f"INSERT INTO {qualified(table)} ({names}) {query}", parameters))
+        self.filled(table)
+        failpoint("postgres.insert.after")
+        return count
+
+    def make(
+        self, table: TableName, columns: Sequence[Column], rows: str, query: str, parameters: Mapping[str, Any], *,
+        temporary: bool,
+    ) -> int:  # fmt: skip
+        """CREATE TABLE AS, whose query may use several processes; an INSERT's may not.
+
+        https://www.postgresql.org/docs/current/when-can-parallel-query-be-used.html
+        """
+        failpoint("postgres.insert.before")
+        self._lock()
+        foreign = {each.column.name: each.type for each in self._stored(self._main) if _foreign(each)}
+        sql = create_as(table, rows, columns, query, DIALECT, temporary=temporary, foreign=foreign)
+        count = self.link.change(bind(sql, parameters))
+        self._staged = self._staged or temporary
         self.filled(table)
         failpoint("postgres.insert.after")
         return count

@@ -37,15 +37,26 @@ CASES: dict[str, tuple[Mode, dict[str, bool | str]]] = {
     "scd2_load_time": (scd2(keys="id", deletes="close", ttl=timedelta(days=30)), {}),
     "scd2_event_time": (scd2(keys="id", event_time="at", deletes="close"), {}),
 }
+INSIDE: dict[str, tuple[Mode, dict[str, bool | str]]] = {
+    "append_new_table": (append(), {"new": True}),
+    "merge_new_table": (merge(keys="id", deletes="delete"), {"new": True}),
+    "merge": (merge(keys="id"), {}),
+    "scd2_new_table": (scd2(keys="id"), {"new": True}),
+    "scd2_load_time": (scd2(keys="id", deletes="close"), {}),
+}
+"""Loads of rows that the session reads by itself, in the system that makes tables of queries."""
+PLANS = [*((kind, case) for kind in DIALECTS for case in CASES), *(("postgres", case) for case in INSIDE)]
 
 
 def plan(case: str, kind: str) -> Plan:
     """Return the plan of a case for a kind of target."""
-    mode, given = CASES[case]
+    inside = kind == "postgres"
+    mode, given = (INSIDE if inside else CASES)[case]
     dialect = registry.dialect(kind)
     history = mode.name == "scd2"
     keyed = mode.name in {"merge", "scd2"} or "keyed" in given
-    table = COLUMNS if not history else (*COLUMNS, *(Column(name, kind_of) for name, kind_of in _HISTORY.items()))
+    added = (Column(name, kind_of, nullable=not inside or name == "valid_to") for name, kind_of in _HISTORY.items())
+    table = (*COLUMNS, *added) if history else COLUMNS
     wanted = Wanted(TABLE, table, merge_key=("id",) if keyed else (), current="is_current" if history else "")
     new = bool(given.get("new"))
     event_time = getattr(mode, "event_time", None)
@@ -58,6 +69,10 @@ def plan(case: str, kind: str) -> Plan:
         new=new,
         staged=bool(given.get("staged")),
         since=str(given.get("since", "")),
+        inside=inside,
+        made=table if inside and new else (),
+        unique_keys=inside,
+        hashed='md5("s"."name")' if inside and history else "",
     )
     return plan_load(change, plan_ddl(wanted, None if new else table, dialect, "error"), dialect)
 

@@ -13,15 +13,14 @@ import pytest
 from ematix_core.backends import registry
 from ematix_core.errors import UnsupportedError
 from ematix_core.model.mode import merge
-from ematix_core.strategies.plan import Execute, Insert, Require
+from ematix_core.strategies.plan import Execute, Insert, Make, Require
 from tests.unit.strategies import plans
 
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("kind", plans.DIALECTS)
-@pytest.mark.parametrize("case", plans.CASES)
-def test_plan_is_the_one_in_its_fixture(case: str, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "case"), plans.PLANS)
+def test_plan_is_the_one_in_its_fixture(kind: str, case: str) -> None:
     fixture = HERE / kind / f"{case}.sql"
     found = plans.text(plans.plan(case, kind))
     if os.environ.get("EMATIX_WRITE_PLANS"):
@@ -32,16 +31,15 @@ def test_plan_is_the_one_in_its_fixture(case: str, kind: str) -> None:
 
 def test_every_fixture_belongs_to_a_case() -> None:
     files = {f"{file.parent.name}/{file.stem}" for file in HERE.glob("*/*.sql")}
-    assert files == {f"{kind}/{case}" for kind in plans.DIALECTS for case in plans.CASES}
+    assert files == {f"{kind}/{case}" for kind, case in plans.PLANS}
 
 
-@pytest.mark.parametrize("case", plans.CASES)
-@pytest.mark.parametrize("kind", plans.DIALECTS)
-def test_every_placeholder_is_announced_and_nothing_else_is(case: str, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "case"), plans.PLANS)
+def test_every_placeholder_is_announced_and_nothing_else_is(kind: str, case: str) -> None:
     for step in plans.plan(case, kind).steps:
         sql = getattr(step, "sql", "") or getattr(step, "query", "")
         bound = {name for name in ("load_time", "ttl_limit", "since") if f":{name}" in sql}
-        announced = set(step.parameters) if isinstance(step, Execute | Insert) else set()
+        announced = set(step.parameters) if isinstance(step, Execute | Insert | Make) else set()
         assert bound == announced, step.name
 
 
