@@ -13,6 +13,7 @@ from ematix_core.backends.protocols import LocalQuery
 from ematix_core.backends.tables import TableTarget
 from ematix_core.errors import ConfigError, ConnectError, EmatixError
 from ematix_core.failpoint import failpoint
+from ematix_core.model.table import columns_from
 from ematix_core.sql.dialect import Dialect, Replace, Upsert
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from ematix_core.backends.protocols import Query
     from ematix_core.model.connection import Connection
-    from ematix_core.model.table import TableName
+    from ematix_core.model.table import Column, TableName
 
 DIALECT = Dialect(
     name="duckdb",
@@ -100,6 +101,10 @@ class DuckDBSource(DuckSource):
         if not self._path.exists():
             raise ConnectError(f"there is no DuckDB file {self._path}", hint="A source is never created: check path=.")
         return open_duck(self._path, **{**_FILE, **_read_only(self._path), **self._options})
+
+    def columns(self, query: Query) -> tuple[Column, ...]:
+        """Return the query's columns, see `schema`."""
+        return super().columns(query) if self._path.exists() else columns_from(self.schema(query))
 
     def schema(self, query: Query) -> pa.Schema:
         """Return the query's schema; a file that is not there yet counts as empty, for queries that read no table."""

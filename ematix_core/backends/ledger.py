@@ -11,9 +11,11 @@ from ematix_core.failpoint import failpoint
 from ematix_core.model.table import TableName
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ematix_core.backends.protocols import Session
+
+    Rows = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 
 LOADS = TableName("", "_ematix_loads")
 FILES = TableName("", "_ematix_files")
@@ -37,9 +39,11 @@ class SqlLedger:
     Rows are only ever inserted; the last load of a scope is the one with the latest `loaded_at`.
     """
 
-    def __init__(self, session: Session, *, text: str = "VARCHAR") -> None:
+    def __init__(self, session: Session, *, text: str = "VARCHAR", rows: Rows | None = None) -> None:
+        """`rows` reads by itself what the session's `query` would return as Arrow, which takes long to import."""
         self.session = session
         self.text = text
+        self._rows = rows or (lambda statement, parameters: session.query(statement, parameters).to_pylist())
 
     def last_load(self, scope: str) -> LoadRecord | None:
         """Return the latest load of the scope, or None."""
@@ -53,8 +57,8 @@ class SqlLedger:
         """Return the files that earlier loads of the scope have brought in."""
         if self.session.columns(FILES) is None:
             return frozenset()
-        found = self.session.query(f"SELECT path, size, modified FROM {FILES} WHERE scope = :scope", {"scope": scope})  # noqa: S608 - our own table name
-        return frozenset(SourceFile(row["path"], row["size"], row["modified"]) for row in found.to_pylist())
+        found = self._rows(f"SELECT path, size, modified FROM {FILES} WHERE scope = :scope", {"scope": scope})  # noqa: S608 - our own table name
+        return frozenset(SourceFile(row["path"], row["size"], row["modified"]) for row in found)
 
     def create(self) -> None:
         """Make the two tables unless they are there."""
@@ -93,7 +97,7 @@ class SqlLedger:
     def _one(self, where: str, parameters: dict[str, str]) -> LoadRecord | None:
         if self.session.columns(LOADS) is None:
             return None
-        found = self.session.query(f"SELECT {_COLUMNS} FROM {LOADS} WHERE {where}", parameters).to_pylist()  # noqa: S608 - our own names, bound values
+        found = self._rows(f"SELECT {_COLUMNS} FROM {LOADS} WHERE {where}", parameters)  # noqa: S608 - our own names, bound values
         if not found:
             return None
         row = found[0]

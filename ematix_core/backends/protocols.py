@@ -89,6 +89,8 @@ class Source(Protocol):
         """
         ...
 
+    # A source may also have `columns(query) -> tuple[Column, ...]`: `columns_from` of its schema, told without Arrow.
+
     def read(self, query: Query) -> pa.RecordBatchReader:
         """Start the query and return its rows in bounded batches (at most 122,880 rows each).
 

@@ -22,7 +22,7 @@ from ematix_core.engine.spool import spooled
 from ematix_core.engine.stream import Broadcast, watched, without
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, lowest
 from ematix_core.errors import ConversionError, EmatixError, SourceError, SqlError
-from ematix_core.model.table import TableDef
+from ematix_core.model.table import TableDef, columns_from
 from ematix_core.sql import incremental
 from ematix_core.types import from_arrow
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ematix_core.engine.environment import Environment
     from ematix_core.engine.result import TargetResult
     from ematix_core.model.job import Job
+    from ematix_core.model.table import Column
 
 
 @dataclass
@@ -114,9 +115,9 @@ class Attempt:
             pending = [place for place in self._places if place.done is None]
             if not pending:
                 return JobPlan(self._job.name, "nothing: this load is committed already", "", ())
-            schema = self._prepare(pending)
+            columns = self._prepare(pending)
             for place in pending:
-                place.plan = self._plan_target(place, sessions[place.number], schema)
+                place.plan = self._plan_target(place, sessions[place.number], columns)
         plans = tuple(explain_insert(place.plan) for place in self._places if place.plan)
         return JobPlan(self._job.name, self._described(), self._text(), plans)
 
@@ -136,18 +137,18 @@ class Attempt:
         if self._job.watermark == FILE_COLUMN:
             place.seen = session.loaded_files(place.scope)
 
-    def _prepare(self, pending: list[_Place]) -> pa.Schema:
-        """Call the body, make the query and return the schema of the rows."""
+    def _prepare(self, pending: list[_Place]) -> tuple[Column, ...]:
+        """Call the body, make the query and return the columns of the rows."""
         mark = self._low_mark(pending)
         self._rows = call_body(self._job, self._source, mark, self._context)
         if self._rows.query is None:
             assert self._rows.rows is not None  # noqa: S101 - one of the two is set
-            return self._rows.rows.schema
+            return columns_from(self._rows.rows.schema)
         asked = sliced(self._rows.query, self._declared, self._context, self._source)
         self._query = self._incremental(asked, mark)
         self._take_files(pending)
         try:
-            return self._source.schema(self._query)
+            return _columns(self._source, self._query)
         except SqlError as error:
             raise error.within(self._rows.query.sql) from error.__cause__
 
@@ -195,16 +196,16 @@ class Attempt:
         self._files = tuple(file for file in found if file not in seen)
         self._query = replace(self._query, files=tuple(file.path for file in self._files))
 
-    def _plan_target(self, place: _Place, session: Session, schema: pa.Schema) -> TargetPlan:
+    def _plan_target(self, place: _Place, session: Session, columns: tuple[Column, ...]) -> TargetPlan:
         target = self._job.targets[place.number]
         if self._query is not None and self._query.file_column and not _declares(target.table, FILE_COLUMN):
-            schema = schema.remove(schema.get_field_index(FILE_COLUMN))
+            columns = tuple(column for column in columns if column.name != FILE_COLUMN)
         local = None
         if self._query is not None and len(self._places) == 1:
             local = self._source.local_query(self._query, self._connections[place.number])
         plan = plan_target(
             Situation(
-                job=self._job, target=target, schema=schema, session=session, dialect=place.backend.dialect,
+                job=self._job, target=target, given=columns, session=session, dialect=place.backend.dialect,
                 mark=place.mark, local=local, files=self._files,
             )
         )  # fmt: skip
@@ -307,6 +308,14 @@ class Attempt:
         if self._query is None:
             return ""
         return self._query.sql or f"all rows of {self._query.table}"
+
+
+def _columns(source: Source, query: Query) -> tuple[Column, ...]:
+    """Return the query's columns; a source that can tell them by itself spares the import of Arrow."""
+    if (told := getattr(source, "columns", None)) is None:
+        return columns_from(source.schema(query))
+    columns: tuple[Column, ...] = told(query)
+    return columns
 
 
 def _of_user(error: EmatixError, rows: Rows | None) -> EmatixError:

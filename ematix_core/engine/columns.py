@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 from ematix_core.errors import DeclarationError, DriftError, UnsupportedError, near
 from ematix_core.model.mode import Append, Merge, Mode, Scd2
-from ematix_core.model.table import Column, TableDef, columns_from
+from ematix_core.model.table import Column, TableDef
 from ematix_core.sql.ddl import Wanted
 from ematix_core.types import Boolean, ColumnType, Text, TimestampTZ
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from ematix_core.model.job import Target
     from ematix_core.model.table import TableName
 
@@ -36,15 +34,15 @@ class Resolved:
     warnings: tuple[str, ...]
 
 
-def resolve(target: Target, schema: pa.Schema, table: TableName) -> Resolved:
-    """Decide the columns of one target for rows of `schema`.
+def resolve(target: Target, given: tuple[Column, ...], table: TableName) -> Resolved:
+    """Decide the columns of one target for rows of the columns `given`.
 
     Raises DriftError when the rows lack a declared column or have one too many, DeclarationError for keys and other
     columns that the rows do not have.
     """
     notes: list[str] = []
     warnings: list[str] = []
-    found = tuple(replace(column, nullable=True) for column in columns_from(schema))
+    found = tuple(replace(column, nullable=True) for column in given)
     rows = _declared(target, target.table, found, warnings) if isinstance(target.table, TableDef) else found
     if not isinstance(target.table, TableDef):
         notes.append("columns are taken from the rows: the target is given by name")

@@ -22,8 +22,6 @@ from ematix_core.strategies.staging import deletes
 from ematix_core.types import Text
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from ematix_core.backends.protocols import LocalQuery, Session, SourceFile
     from ematix_core.model.job import Job, Target
     from ematix_core.model.mode import Mode
@@ -54,11 +52,11 @@ class TargetPlan:
 
 @dataclass(frozen=True)
 class Situation:
-    """What the planner finds: the rows' schema, the session to look at the target, the last load."""
+    """What the planner finds: the rows' columns, the session to look at the target, the last load."""
 
     job: Job
     target: Target
-    schema: pa.Schema
+    given: tuple[Column, ...]
     session: Session
     dialect: Dialect
     mark: str | None = None
@@ -70,7 +68,7 @@ def plan_target(found: Situation) -> TargetPlan:
     """Plan one target's load. Raises what the resolving of columns, the DDL planner and the strategies raise."""
     dialect, target = found.dialect, found.target
     table = build.placed(target.name, dialect)
-    resolved = resolve(target, found.schema, table)
+    resolved = resolve(target, found.given, table)
     _check_watermark(found, resolved)
     _check_bad_rows(found)
     existing = found.session.columns(table)
@@ -117,7 +115,7 @@ def _check_watermark(found: Situation, resolved: Resolved) -> None:
             "deletes with a watermark would delete every row that the increment does not bring", where=where,
             hint="Remove watermark=, so that each load brings all rows, or set deletes='ignore'.",
         )  # fmt: skip
-    known = found.schema.names
+    known = [given.name for given in found.given]
     if column == FILE_COLUMN:
         if found.files is None:
             raise DeclarationError("watermark='_file' needs a source of files", where=where)
@@ -156,10 +154,10 @@ def _shape(found: Situation, resolved: Resolved, columns: tuple[Column, ...]) ->
     mode = found.target.mode
     transforms = found.target.transforms
     plain = Shape(columns=columns, transforms=transforms)
-    given = found.schema
+    given = found.given
     if plain.needs_sql:
-        given = schema_of(shape_sql(plain, DUCKDB), found.schema, SOURCE)
-    types = {column.name: column.type for column in columns_from(given)}
+        given = columns_from(schema_of(shape_sql(plain, DUCKDB), found.given, SOURCE))
+    types = {column.name: column.type for column in given}
     casts = frozenset(c.name for c in columns if types[c.name] is not c.type)
     exact = all(widens(types[c.name], c.type) for c in columns)
     shape = replace(plain, casts=casts, exact=exact)

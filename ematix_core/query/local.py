@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from ematix_core.backends.duck.connection import BATCH_ROWS, make_room, open_duck, translated
 from ematix_core.backends.duckdb import DIALECT
+from ematix_core.types import to_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
+
+    from ematix_core.model.table import Column
 
 __all__ = ["DIALECT", "run_sql", "schema_of"]
 
@@ -52,8 +55,11 @@ def run_sql(sql: str, rows: pa.RecordBatchReader, name: str) -> pa.RecordBatchRe
     return pa.RecordBatchReader.from_batches(reader.schema, results())
 
 
-def schema_of(sql: str, schema: pa.Schema, name: str) -> pa.Schema:
-    """Return the schema that the query would give over rows of `schema`. Raises SqlError as `run_sql` would."""
+def schema_of(sql: str, columns: Sequence[Column], name: str) -> pa.Schema:
+    """Return the schema that the query would give over rows of these columns. Raises SqlError as `run_sql` would."""
+    import pyarrow as pa
+
+    schema = pa.schema([to_field(column.name, column.type) for column in columns])
     connection = open_duck()
     try:
         connection.register(name, schema.empty_table())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema, plain_table
 from ematix_core.backends.duck.connection import BATCH_ROWS, driver, make_room, quote, relation, translated
+from ematix_core.backends.duck.types import plain_columns
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.ledger import LedgerSession, SqlLedger
 from ematix_core.backends.tables import TableSource
@@ -39,6 +40,7 @@ TYPES = {
     "interval": "INTERVAL", "array": "{item}[]", "struct": "STRUCT({fields})", "map": "MAP({key}, {value})",
 }  # fmt: skip
 LIMITS = {"numeric_precision": 38}
+_BOUND_AS_THEY_ARE = {bool, int, float, str, bytes, datetime}
 
 
 def values(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +49,8 @@ def values(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:  # noqa: ANN401 - whatever a job binds
+    if value is None or type(value) in _BOUND_AS_THEY_ARE:
+        return value
     import pyarrow as pa
 
     if isinstance(value, datetime) and hasattr(value, "nanosecond"):  # pandas.Timestamp
@@ -84,6 +88,12 @@ class DuckSource(TableSource):
             schema = plain_schema(found.limit(0).to_arrow_table().schema)
         columns_from(schema)
         return schema
+
+    def columns(self, query: Query) -> tuple[Column, ...]:
+        """Return the columns that DuckDB binds, without Arrow where their types are the usual ones."""
+        with self._relation(query) as relation_:
+            found = plain_columns(relation_)
+        return found if found is not None else columns_from(self.schema(query))
 
     def read(self, query: Query) -> pa.RecordBatchReader:
         """Stream the rows; nothing but the batch in hand is in memory."""
@@ -156,7 +166,7 @@ class DuckSession(LedgerSession):
         self._limited = limited  # its memory, by the user: then it stays
         self.stopped = False
         self._feed: Feed | None = None
-        self._ledger = SqlLedger(self)
+        self._ledger = SqlLedger(self, rows=self._rows)
 
     def columns(self, table: TableName) -> tuple[Column, ...] | None:
         """Ask the catalog first: a failed statement would end the transaction."""
@@ -170,8 +180,9 @@ class DuckSession(LedgerSession):
         nullable = dict(found)
         select = f"SELECT * FROM {quote(table.schema, table.name)} LIMIT 0"  # noqa: S608 - quoted names
         with translated(select):
-            schema = relation(self.connection, select, {}).to_arrow_table().schema
-        return tuple(Column(c.name, c.type, nullable[c.name]) for c in columns_from(schema))
+            now = relation(self.connection, select, {})
+            columns = plain_columns(now) or columns_from(now.to_arrow_table().schema)
+        return tuple(Column(c.name, c.type, nullable[c.name]) for c in columns)
 
     def unique_keys(self, table: TableName, *, where: str = "") -> tuple[tuple[str, ...], ...]:
         """Return primary keys, UNIQUE constraints and unique indexes over plain columns; none is for some rows only."""
@@ -258,6 +269,12 @@ class DuckSession(LedgerSession):
         sql, bound = bind(statement, parameters, "named_dollar")
         with translated(sql, statement):
             return max(0, int(self._run(sql, values(dict(bound))).rowcount))
+
+    def _rows(self, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        sql, bound = bind(statement, parameters, "named_dollar")
+        found = self._run(sql, values(dict(bound)))
+        names = [column[0] for column in found.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def _run(self, sql: str, bound: Mapping[str, Any]) -> DuckDBPyConnection:
         self.require_running()

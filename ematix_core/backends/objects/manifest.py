@@ -32,14 +32,14 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from ematix_core.backends.protocols import LoadRecord, SourceFile
 from ematix_core.errors import LockedError, SourceError
 from ematix_core.failpoint import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import pyarrow as pa
 
     from ematix_core.backends.objects.files import LocalFiles
 
@@ -117,6 +117,8 @@ class Manifest:
     @classmethod
     def from_json(cls, content: bytes, where: str) -> Manifest:
         """Read a manifest. Raises SourceError when it is damaged or of a newer ematix."""
+        import pyarrow as pa
+
         try:
             data = json.loads(content)
             if data["ematix"] != 1:

@@ -11,9 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from ematix_core.backends.duck.connection import quote
+from ematix_core.backends.duck.connection import driver, quote
 from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_groups, literal
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.jsonl_files import JsonlGroup, jsonl_group
@@ -127,7 +125,7 @@ class Relations:
 
     def _parquet(self, files: list[StoredFile], extra: str, manifest: Manifest | None) -> str:
         if manifest is None:
-            _check_decimals(files[0])
+            _check_decimals(self.connection, files[0])
         by_name = len(files) > 1 and not (manifest and manifest.uniform)
         listed = ", ".join(literal(file.location) for file in files)
         return f"SELECT * FROM read_parquet([{listed}], union_by_name={str(by_name).lower()}{extra})"
@@ -138,6 +136,7 @@ class Relations:
         return [self._orc_part(batch, kept) for batch in batches]
 
     def _orc_part(self, files: list[StoredFile], kept: list[str]) -> str:
+        import pyarrow as pa
         import pyarrow.dataset as ds
 
         try:
@@ -221,18 +220,21 @@ def _split(file: StoredFile) -> tuple[str, str]:
     return file.location[: len(file.location) - common], file.path[: len(file.path) - common]
 
 
-def _check_decimals(file: StoredFile) -> None:
-    import pyarrow.parquet as pq
-
+def _check_decimals(connection: DuckDBPyConnection, file: StoredFile) -> None:
+    """Look into the footer by DuckDB: importing pyarrow.parquet takes longer than loading 100,000 rows."""
     try:
-        schema = pq.read_schema(file.location)
-    except (OSError, pa.ArrowException) as error:
-        if isinstance(error, PermissionError):
+        found = connection.execute(
+            f"SELECT name, precision, scale FROM parquet_schema({literal(file.location)})"
+            f" WHERE precision > {_DECIMAL_DIGITS} LIMIT 1"
+        ).fetchone()
+    except driver().Error as error:
+        if "Permission denied" in str(error):
             raise
-        raise SourceError(f"cannot read {file.path} as Parquet: {str(error).splitlines()[0]}") from error
-    for column in schema:
-        if pa.types.is_decimal(column.type) and column.type.precision > _DECIMAL_DIGITS:
-            raise UnsupportedError(
-                f"column {column.name!r} of {file.path} has the type {column.type}: DuckDB would read it inexactly",
-                hint="Write the file with at most 38 digits.",
-            )
+        cause = str(error).splitlines()[0].partition(": ")[2]
+        raise SourceError(f"cannot read {file.path} as Parquet: {cause}") from error
+    if found is not None:
+        name, precision, scale = found
+        raise UnsupportedError(
+            f"column {name!r} of {file.path} is a decimal({precision}, {scale}): DuckDB would read it inexactly",
+            hint="Write the file with at most 38 digits.",
+        )

@@ -7,8 +7,6 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema
 from ematix_core.backends.duck.connection import (
     BATCH_ROWS,
@@ -21,6 +19,7 @@ from ematix_core.backends.duck.connection import (
     translated,
 )
 from ematix_core.backends.duck.session import values
+from ematix_core.backends.duck.types import plain_columns
 from ematix_core.backends.objects.csv_files import BadRow, CsvGroup, rejects
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.files import LocalFiles
@@ -31,25 +30,23 @@ from ematix_core.backends.objects.relations import Relations
 from ematix_core.backends.objects.settings import settings_of
 from ematix_core.backends.protocols import LocalQuery, Query, SourceFile
 from ematix_core.errors import BadRowError, ConnectError, DiskFullError, EmatixError, RunError, SourceError
+from ematix_core.model.table import columns_from
 from ematix_core.sql.parameters import bind
+from ematix_core.types import BigInt, Text, to_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from ematix_core.backends.objects.jsonl_files import JsonlGroup
     from ematix_core.model.connection import Connection
+    from ematix_core.model.table import Column
     from ematix_core.sql.dialect import Dialect
 
-_REJECTED: list[pa.Field[Any]] = [
-    pa.field("file", pa.string()),
-    pa.field("line", pa.int64()),
-    pa.field("column", pa.string()),
-    pa.field("error", pa.string()),
-    pa.field("text", pa.string()),
-]
+_REJECTED = (("file", Text), ("line", BigInt), ("column", Text), ("error", Text), ("text", Text))
 _LOCAL_TARGETS = frozenset({"duckdb", "memory", "objects"})
 _TABLE_VIEW = "_ematix_source"
 _DATA_ERRORS = ("ConversionException", "InvalidInputException", "OutOfRangeException", "SerializationException")
@@ -75,8 +72,17 @@ class ObjectSource:
         with self._told(sql, query.sql):
             return plain_schema(relation(self._opened(), sql, parameters).limit(0).to_arrow_reader(1).schema)
 
+    def columns(self, query: Query) -> tuple[Column, ...]:
+        """Return the columns that the query gives, without Arrow where their types are the usual ones."""
+        sql, parameters = self._prepare(query)
+        with self._told(sql, query.sql):
+            found = plain_columns(relation(self._opened(), sql, parameters))
+        return found if found is not None else columns_from(self.schema(query))
+
     def read(self, query: Query) -> pa.RecordBatchReader:
         """Start the query."""
+        import pyarrow as pa
+
         sql, parameters = self._prepare(query)
         with self._told(sql, query.sql):
             found = relation(self._opened(), sql, parameters)
@@ -133,6 +139,8 @@ class ObjectSource:
         relations = self._relations
         if relations is None or not relations.quarantine:
             return None
+        import pyarrow as pa
+
         bad: list[BadRow] = []
         locations = {file.location: file for group in relations.text_groups for file in group.files}
         for group in relations.text_groups:
@@ -146,7 +154,9 @@ class ObjectSource:
         if first is not None:
             bad += rejects(self._opened(), locations, first.dialect)
         rows = sorted(dict.fromkeys(bad), key=lambda row: (row.file, row.line))
-        return pa.Table.from_pylist([vars(row) for row in rows], schema=pa.schema(_REJECTED))
+        return pa.Table.from_pylist(
+            [vars(row) for row in rows], schema=pa.schema([to_field(*column) for column in _REJECTED])
+        )
 
     def exclusive(self) -> Path | None:
         """Return None: files are read by any number of processes."""
@@ -209,7 +219,7 @@ class ObjectSource:
         """
         try:
             yield
-        except (driver().Error, pa.ArrowException, OSError) as error:
+        except _failures() as error:
             raise as_written(self._said(error, sql), written) from error
         except RunError as error:
             cause = error.__cause__
@@ -259,6 +269,13 @@ class ObjectSource:
                     if found:
                         return _as_error(found[0])
         return None
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """Return what goes wrong in DuckDB or Arrow. Asked only when something did, so that it imports Arrow at no cost."""
+    import pyarrow as pa
+
+    return driver().Error, pa.ArrowException, OSError
 
 
 def _as_error(bad: BadRow) -> BadRowError:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.files import LocalFiles
-from ematix_core.backends.objects.session import ObjectSession
 from ematix_core.backends.objects.settings import check_columns, settings_of
 from ematix_core.failpoint import failpoint
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from ematix_core.backends.objects.session import ObjectSession
     from ematix_core.model.connection import Connection
     from ematix_core.model.table import Column
 
@@ -36,7 +36,7 @@ class ObjectTarget:
     @contextmanager
     def session(self) -> Iterator[ObjectSession]:
         """Open a transaction: new files become visible together by one manifest, or are removed."""
-        self._session = session = ObjectSession(self.store, self.settings)
+        self._session = session = self._opened(read_only=False)
         failpoint("objects.begin.after")
         try:
             try:
@@ -52,7 +52,7 @@ class ObjectTarget:
     @contextmanager
     def inspect(self) -> Iterator[ObjectSession]:
         """Open a session that locks, writes and creates nothing."""
-        session = ObjectSession(self.store, self.settings, read_only=True)
+        session = self._opened(read_only=True)
         try:
             yield session
         finally:
@@ -72,3 +72,9 @@ class ObjectTarget:
 
     def close(self) -> None:
         """Do nothing: a session has released what it held."""
+
+    def _opened(self, *, read_only: bool) -> ObjectSession:
+        # Not at the top: it takes Arrow, which a job that only reads files into DuckDB does without.
+        from ematix_core.backends.objects.session import ObjectSession
+
+        return ObjectSession(self.store, self.settings, read_only=read_only)

@@ -7,8 +7,6 @@ import io
 import os
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
-import pyarrow as pa
-
 from ematix_core.backends.objects.files import StoredFile, told
 from ematix_core.backends.objects.settings import format_of
 from ematix_core.errors import SourceError
@@ -29,6 +27,8 @@ _FIRST_RECORD = 1 << 20
 
 def open_bytes(file: StoredFile) -> BinaryIO:
     """Open a file's plain content, decompressed by its ending. Damaged compression raises SourceError when read."""
+    import pyarrow as pa
+
     compression = format_of(file.path)[1]
     with told(f"open {file.path}"):
         raw = pa.OSFile(file.location, "rb")
@@ -80,6 +80,8 @@ def _parsed(text: TextIO, delimiter: str, quote: str) -> Any:  # noqa: ANN401 - 
 
 def decompress(file: StoredFile, folder: Path) -> StoredFile:
     """Unpack a bz2 file, which DuckDB does not read, below `folder` under its own path; bounded in memory."""
+    import pyarrow as pa
+
     target = folder / file.path
     with told(f"unpack {file.path}"):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,38 @@
+"""Columns of a DuckDB relation without Arrow: importing that takes longer than many a load that stays inside DuckDB."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ematix_core import types
+from ematix_core.model.table import Column
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
+    from ematix_core.types import ColumnType
+
+# As DuckDB prints them, and as `columns_from` finds them in the Arrow schema of the same relation.
+_KINDS: dict[str, type[ColumnType]] = {
+    "BOOLEAN": types.Boolean, "TINYINT": types.TinyInt, "SMALLINT": types.SmallInt, "INTEGER": types.Integer,
+    "BIGINT": types.BigInt, "UTINYINT": types.UTinyInt, "USMALLINT": types.USmallInt, "UINTEGER": types.UInteger,
+    "UBIGINT": types.UBigInt, "FLOAT": types.Float, "DOUBLE": types.Double, "VARCHAR": types.Text, "BLOB": types.Bytes,
+    "DATE": types.Date, "TIMESTAMP": types.Timestamp["us"], "TIMESTAMP WITH TIME ZONE": types.TimestampTZ["us"],
+}  # fmt: skip
+_DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
+
+
+def plain_columns(found: DuckDBPyRelation) -> tuple[Column, ...] | None:
+    """Return the columns; None when one has a type that is not among the usual ones, or two have one name."""
+    kinds = [_kind(str(kind)) for kind in found.types]
+    if len({name.lower() for name in found.columns}) < len(kinds):
+        return None
+    columns = tuple(Column(name, kind) for name, kind in zip(found.columns, kinds, strict=True) if kind is not None)
+    return columns if len(columns) == len(kinds) else None
+
+
+def _kind(name: str) -> type[ColumnType] | None:
+    if decimal := _DECIMAL.fullmatch(name):
+        return types.Numeric[int(decimal[1]), int(decimal[2])]
+    return _KINDS.get(name)
