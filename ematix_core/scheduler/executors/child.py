@@ -8,7 +8,6 @@ holds the other end: when that closes, it is dead, and so is this process and wh
 from __future__ import annotations
 
 import faulthandler
-import gc
 import json
 import logging
 import os
@@ -121,7 +120,6 @@ def guarded(run: Callable[[], NoReturn]) -> NoReturn:
 
 def main() -> NoReturn:
     """Run a task in a fresh interpreter: `python -m ... CONTROL TEMPLATE`, a descriptor and a process id."""
-    gc.freeze()
     faulthandler.enable()
     logging.getLogger().setLevel(logging.INFO)
     control, template = (int(argument) for argument in sys.argv[1:])

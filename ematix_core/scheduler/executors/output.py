@@ -64,6 +64,7 @@ class Output:
         await asyncio.wait(self._reading, timeout=_FAREWELL)
         for reading in self._reading:
             reading.cancel()
+        await asyncio.gather(*self._reading, return_exceptions=True)
         if self._writing is not None:
             await self._writing
         if self._lines and not await self._write():

@@ -48,10 +48,13 @@ class Supervision:
         self._over: asyncio.Future[str] | None = None
         self._ending: Ending | None = None
         self._forced = ""
+        self._doomed = False
         self._cancelled = False
 
     async def carry_out(self, template: Template) -> Ending:
         """Have the template start the process, and return how the task ended."""
+        if self._doomed:
+            return Ending(None, "ended before its process was there")
         ours = self._start(template)
         assert self._over is not None  # noqa: S101 - set by _start
         loop = asyncio.get_running_loop()
@@ -90,9 +93,10 @@ class Supervision:
 
     def force(self, reason: str = "") -> None:
         """End the process at once. The reason, if it is not the signal alone."""
-        self._forced = self._forced or reason
+        self._doomed = True
         if self._over is None or self._over.done():
             return
+        self._forced = self._forced or reason
         if self._pid:
             kill_group(self._pid)
         else:  # it is not there yet; if it comes after all, it finds its channel closed

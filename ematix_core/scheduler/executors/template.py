@@ -13,6 +13,7 @@ and once `{"ready": true, "note": "..."}`. When the channel closes, this process
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import gc
 import json
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 NUMBER = struct.Struct("!Q")
 """How a request is written."""
+_DESCRIPTORS = 3
 _HARMLESS = {"jemalloc_bg_thd", "polars-ooc-clea"}
 """Threads that libraries start when they are imported and that a forked process starts anew or does without."""
 
@@ -109,12 +111,12 @@ class _Server:
     def _answer(self) -> bool:
         """Start what is asked for; return whether anybody still asks."""
         # Descriptors keep requests apart: one that has some is never joined to the next.
-        request, descriptors, _, _ = socket.recv_fds(self._channel, NUMBER.size, 3)
+        request, descriptors, _, _ = socket.recv_fds(self._channel, NUMBER.size, _DESCRIPTORS)
         if len(request) != NUMBER.size:
             return False
         (number,) = NUMBER.unpack(request)
         try:
-            pid = self._forked(descriptors) if self._fork else self._started(descriptors)
+            pid = self._start(descriptors)
         except OSError as error:  # no room for another process
             self.tell({"task": number, "error": f"no process could be started: {error.strerror}"})
             return True
@@ -124,6 +126,11 @@ class _Server:
         self._children[pid] = number
         self.tell({"task": number, "pid": pid})
         return True
+
+    def _start(self, descriptors: Sequence[int]) -> int:
+        if len(descriptors) != _DESCRIPTORS:  # the system drops what goes beyond the limit
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return self._forked(descriptors) if self._fork else self._started(descriptors)
 
     def _forked(self, descriptors: Sequence[int]) -> int:
         template = os.getpid()
@@ -145,7 +152,6 @@ class _Server:
             own.close()
         if numpy := sys.modules.get("numpy"):
             numpy.random.seed()  # else all jobs would draw the same numbers
-        gc.enable()
         carry_out(control, template, self._project)
 
     def _started(self, descriptors: Sequence[int]) -> int:

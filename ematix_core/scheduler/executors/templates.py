@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.scheduler.executors import exits
@@ -49,7 +50,7 @@ class Template:
         self._retired = False
         self._gave_up = ""
         self.over = False
-        """Whether the process has ended."""
+        """Whether nothing can be asked of it any more."""
         loop = asyncio.get_running_loop()
         self._patience = loop.call_later(LOADING, self._give_up)
         self._listening = loop.create_task(self._listen())
@@ -71,30 +72,27 @@ class Template:
     def retire(self) -> None:
         """Let it end as soon as no process of it runs."""
         self._retired = True
-        if not self._ends:
-            self._channel.shutdown(socket.SHUT_WR)
+        self._end_if_idle()
 
     async def ended(self) -> None:
-        """Wait until it has ended, after it was retired."""
-        await asyncio.wait([self._listening], timeout=_ENDING)
-        if not self.over:
+        """Wait until the process has ended, after it was retired."""
+        _, pending = await asyncio.wait([self._listening], timeout=_ENDING)
+        if pending:
             self._process.kill()
             await self._listening
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         rest = b""
-        try:
+        with suppress(ConnectionResetError):
             while received := await loop.sock_recv(self._channel, 65_536):
                 *lines, rest = (rest + received).split(b"\n")
                 for line in lines:
                     self._note(json.loads(line))
-        except ConnectionResetError:
-            pass
+        self.over = True
         self._patience.cancel()
         self._channel.close()
         code = await loop.run_in_executor(None, self._process.wait)
-        self.over = True
         how = self._gave_up or f"the process that starts jobs was lost: {exits.reason_of_code(code)}"
         for number in list(self._ends):
             self._end(number, how)
@@ -117,8 +115,12 @@ class Template:
         ended = self._ends.pop(number)
         if not ended.done():
             ended.set_result(how)
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
         if self._retired and not self._ends and not self.over:
-            self._channel.shutdown(socket.SHUT_WR)
+            with suppress(OSError):  # it has ended this very moment
+                self._channel.shutdown(socket.SHUT_WR)
 
     def _give_up(self) -> None:
         self._gave_up = f"the project's modules were not imported within {LOADING:g} s"

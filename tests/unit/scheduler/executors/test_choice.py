@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ematix_core.errors import ConfigError, MissingDriverError, SecretError
-from ematix_core.scheduler.executors import executor_of
+from ematix_core.scheduler.executors.choice import executor_of
 from ematix_core.scheduler.executors.function import FunctionExecutor
 from ematix_core.scheduler.executors.options import ExecutorUrl
 from ematix_core.scheduler.executors.process import ProcessExecutor
@@ -97,7 +97,7 @@ def test_library_that_is_missing_is_named_with_the_command_that_installs_it(
 
 def test_choosing_loads_no_library_of_an_executor_that_was_not_chosen() -> None:
     code = (
-        "import sys\nfrom ematix_core.scheduler.executors import executor_of\n"
+        "import sys\nfrom ematix_core.scheduler.executors.choice import executor_of\n"
         "print(*(name for name in ('kubernetes', 'boto3', 'duckdb', 'pyarrow', 'sqlalchemy') if name in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ematix_core.errors import ConfigError
-from ematix_core.scheduler.executors import executor_of
+from ematix_core.scheduler.executors.choice import executor_of
 from ematix_core.scheduler.executors.perform import perform
 from ematix_core.scheduler.protocols import Ending, Task
 from ematix_core.store import Status

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ematix_core.errors import ConfigError
-from ematix_core.scheduler.executors import executor_of, kubernetes_api
+from ematix_core.scheduler.executors import kubernetes_api
+from ematix_core.scheduler.executors.choice import executor_of
 from ematix_core.scheduler.protocols import Ending
 from ematix_core.store import Status
 from tests.unit.scheduler.executors.fake_kubernetes import Cluster, cluster_on_a_port, kubeconfig

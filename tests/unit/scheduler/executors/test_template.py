@@ -90,6 +90,22 @@ def test_module_that_ends_the_process_when_it_is_imported_is_told(place: Place) 
     assert place.run("good").status is Status.SUCCEEDED
 
 
+def test_module_whose_import_comes_to_no_end_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ematix_core.scheduler.executors.templates.LOADING", 3.0)
+    (place.folder / "endless.py").write_text("import time\ntime.sleep(600)\n", encoding="utf-8")
+    ending = place.run("good", modules=("endless.py",))
+    assert ending == Ending(None, "the project's modules were not imported within 3 s")
+
+
+def test_task_that_is_killed_before_the_template_is_ready_ends_at_once(place: Place) -> None:
+    (place.folder / "slow.py").write_text("import time\ntime.sleep(5)\nfrom pipelines import *\n", encoding="utf-8")
+    started = place.start("family", modules=("slow.py",))
+    started.running.kill()
+    assert started.ending(3) == Ending(None, "ended before its process was there")
+    assert place.run("good", modules=("slow.py",)).status is Status.SUCCEEDED
+    assert not (place.folder / "family.pid").exists()
+
+
 def test_one_broken_module_stops_no_job_of_the_others(place: Place) -> None:
     (place.folder / "bad.py").write_text("raise OSError('not today')\n", encoding="utf-8")
     modules = ("pipelines.py", "bad.py")
