@@ -99,21 +99,22 @@ class Control(WorkflowRecords):
 
     def abandon(self, workflow_run_id: str, error: str, *, token: int) -> None:
         run, now = self._stored_workflow_run(workflow_run_id), self._now()
-        if _lives(run, now) and not fencing.is_older(run.token, token):
-            raise StoreError(
-                f"workflow run {workflow_run_id} goes on: process {run.pid} on {run.host} lives",
-                where=self._database.where,
-                hint=f"Stop it: flow runs cancel {workflow_run_id}",
-            )
 
         def close(connection: sa.Connection) -> None:
             fencing.check(connection, token)
+            if run.status is not Status.RUNNING:
+                return
+            if _lives(run, now) and not fencing.is_older(run.token, token):
+                raise StoreError(
+                    f"workflow run {workflow_run_id} goes on: process {run.pid} on {run.host} lives",
+                    where=self._database.where,
+                    hint=f"Stop it: flow runs cancel {workflow_run_id}",
+                )
             if end(connection, run, Status.INTERRUPTED, now, self._mask(error)) is None:
                 raise _EndedMeanwhileError
 
-        if run.status is Status.RUNNING:
-            with suppress(_EndedMeanwhileError):
-                self._write("store.abandon", close)
+        with suppress(_EndedMeanwhileError):
+            self._write("store.abandon", close)
 
 
 class _EndedMeanwhileError(Exception):

@@ -70,6 +70,8 @@ class Database:
         if self.url.get_backend_name() == "sqlite":
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            event.listen(self.engine, "connect", servers.limit_idleness)
 
     def upgrade(self) -> None:
         """Create or update the tables if they are behind. Raises StoreError when they are ahead of this version."""

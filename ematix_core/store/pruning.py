@@ -21,6 +21,7 @@ _OF_RUNS = (
     EventKind.CANCEL,
 )  # fmt: skip
 """Events that speak of a run and go with it. The others are few, and stay; messages go with the run they set off."""
+_SUCCEEDED = events.c.kind == EventKind.SUCCEEDED
 
 
 class Pruning(StorePart):
@@ -66,10 +67,14 @@ class Pruning(StorePart):
                 yield numbers
 
     def _last_ones(self) -> set[int]:
-        """Return the last event of each kind for each name, and the last success of it that a tick set off."""
+        """Return the last event of each kind for each name, and its success for the latest tick."""
         last = sa.select(sa.func.max(events.c.id).label("id")).group_by(events.c.kind, events.c.name)
-        of_tick = last.where(events.c.kind == EventKind.SUCCEEDED, events.c.tick.is_not(None))
-        return {row.id for statement in (last, of_tick) for row in self._read(statement)}
+        of_ticks = sa.select(events.c.name, sa.func.max(events.c.tick).label("tick")).where(_SUCCEEDED)
+        latest = of_ticks.group_by(events.c.name).subquery()
+        of_latest = last.where(_SUCCEEDED).join(
+            latest, sa.and_(latest.c.name == events.c.name, latest.c.tick == events.c.tick)
+        )
+        return {row.id for statement in (last, of_latest) for row in self._read(statement)}
 
 
 def _ended_runs(before: datetime) -> sa.Select[Any]:

@@ -20,6 +20,14 @@ CONNECT_SECONDS = 10
 MIGRATION_SECONDS = 60
 """How long a process waits for another one that brings the tables up to date."""
 
+IDLE_SECONDS = {"postgresql": 5, "mariadb": 5, "mysql": 30}
+"""How long a session may do nothing within a transaction before the server ends it.
+
+A host that freezes or loses its network in the middle of one would keep its locks, and all others from working, until
+somebody notices. MySQL knows no such limit but that of an idle connection, so that one is more generous: the heartbeats
+of a run keep its connection alive.
+"""
+
 _DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgres": "postgresql+psycopg",
@@ -87,6 +95,24 @@ def engine_options(url: sa.URL) -> dict[str, Any]:
     if url.get_backend_name() != "postgresql":
         arguments |= {"charset": "utf8mb4", "sql_mode": _MYSQL_MODE}
     return {"connect_args": arguments, "isolation_level": "READ COMMITTED"}
+
+
+def limit_idleness(connection: Any, _: object) -> None:  # noqa: ANN401 - a DBAPI connection
+    """Let the server end a new session that stays idle within a transaction; for SQLAlchemy's event `connect`."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT version()")
+    version = cursor.fetchone()[0]
+    if version.startswith("PostgreSQL"):
+        # https://www.postgresql.org/docs/15/runtime-config-client.html#GUC-IDLE-IN-TRANSACTION-SESSION-TIMEOUT
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS['postgresql']}s'")
+    elif "MariaDB" in version:
+        # https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables
+        cursor.execute(f"SET SESSION idle_transaction_timeout = {IDLE_SECONDS['mariadb']}")
+    else:
+        # https://dev.mysql.com/doc/refman/8.0/en/server-system-variables.html#sysvar_wait_timeout
+        cursor.execute(f"SET SESSION wait_timeout = {IDLE_SECONDS['mysql']}")
+    cursor.close()
+    connection.commit()
 
 
 def clock(connection: sa.Connection) -> datetime | None:

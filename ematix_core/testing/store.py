@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from ematix_core.store import RunStore
+    from ematix_core.store import RunStore, SchedulerStore
+
+    Start = Callable[..., subprocess.Popen[str]]
 
 COUNTS = {"rows_read": 5, "inserted": 1, "updated": 2, "unchanged": 2, "deleted": 0, "closed": 0}
 
 
-class StoreConformance:
-    """The run store's protocol. `url` is a store's URL, or a static method that makes one for a folder.
+class StoreFixtures:
+    """How a suite reaches its store. `url` is a store's URL, or a static method that makes one for a folder.
 
     A store that has to be taken away again overrides the fixture `store_url` instead.
     """
@@ -38,10 +40,14 @@ class StoreConformance:
         return found
 
     @pytest.fixture
-    def store(self, store_url: str) -> Iterator[RunStore]:
+    def store(self, store_url: str) -> Iterator[SchedulerStore]:
         """Yield the store under test."""
         with open_store(store_url) as store:
             yield store
+
+
+class StoreConformance(StoreFixtures):
+    """The run store's protocol, for jobs."""
 
     def test_finished_run_has_its_counts(self, store: RunStore) -> None:
         run = store.begin("orders")
@@ -174,16 +180,17 @@ print(done, flush=True)
 _PROCESSES = 4
 
 
-class SharedStoreConformance(StoreConformance):
-    """A store that several processes share: one of them runs a job at a time, a dead one's run is continued."""
+class SharedFixtures(StoreFixtures):
+    """How a suite reaches a store that several processes share."""
 
     @pytest.fixture
-    def start(self, store_url: str, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-        """Yield what starts Python code in another process, with `store` open there."""
+    def start(self, store_url: str, tmp_path: Path) -> Iterator[Start]:
+        """Yield what starts Python code in another process, with `store` open there; it ends with the test."""
         processes = []
 
-        def start_code(code: str) -> subprocess.Popen[str]:
-            command = [sys.executable, "-c", _PROGRAM + code, store_url, str(tmp_path / "open")]
+        def start_code(code: str, *arguments: object) -> subprocess.Popen[str]:
+            values = [store_url, str(tmp_path / "open"), *map(str, arguments)]
+            command = [sys.executable, "-c", _PROGRAM + code, *values]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own code
             processes.append(process)
             return process
@@ -193,9 +200,11 @@ class SharedStoreConformance(StoreConformance):
             process.kill()
             process.communicate()
 
-    def test_many_processes_open_a_new_store_together(
-        self, store_url: str, start: Callable[[str], subprocess.Popen[str]]
-    ) -> None:
+
+class SharedStoreConformance(SharedFixtures, StoreConformance):
+    """A store that several processes share: one of them runs a job at a time, a dead one's run is continued."""
+
+    def test_many_processes_open_a_new_store_together(self, store_url: str, start: Start) -> None:
         processes = [start(f"store.begin('job{number}')") for number in range(_PROCESSES)]
         assert [process.wait() for process in processes] == [0] * _PROCESSES
         with open_store(store_url) as store:
@@ -203,33 +212,29 @@ class SharedStoreConformance(StoreConformance):
 
     @pytest.mark.parametrize("after_crash", [False, True])
     def test_of_many_processes_at_one_instant_one_wins(
-        self, store: RunStore, start: Callable[[str], subprocess.Popen[str]], *, after_crash: bool
+        self, store: RunStore, start: Start, *, after_crash: bool
     ) -> None:
         if after_crash:
             start("store.begin('orders')").wait()
         processes = [start(_RACE) for _ in range(_PROCESSES)]
-        assert [_line(process) for process in processes] == ["ready"] * _PROCESSES
+        assert [line(process) for process in processes] == ["ready"] * _PROCESSES
         for process in processes:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        answers = sorted(_line(process) for process in processes)
+        answers = sorted(line(process) for process in processes)
         assert answers[0] == ("2" if after_crash else "1")
         assert all(answer.startswith("AlreadyRunningError job orders is already") for answer in answers[1:]), answers
         assert len(store.runs()) == 1
 
-    def test_processes_that_want_one_job_again_and_again_have_it_in_turn(
-        self, store: RunStore, start: Callable[[str], subprocess.Popen[str]]
-    ) -> None:
-        done = [_line(process) for process in [start(_LOOP) for _ in range(3)]]
+    def test_processes_that_want_one_job_again_and_again_have_it_in_turn(self, store: RunStore, start: Start) -> None:
+        done = [line(process) for process in [start(_LOOP) for _ in range(3)]]
         assert done == ["10"] * 3
         assert [run.attempts for run in store.runs(job="orders")] == [1] * 30
 
-    def test_a_killed_run_is_continued_and_a_live_one_is_not_touched(
-        self, store: RunStore, start: Callable[[str], subprocess.Popen[str]]
-    ) -> None:
+    def test_a_killed_run_is_continued_and_a_live_one_is_not_touched(self, store: RunStore, start: Start) -> None:
         process = start(_BEGIN)
-        run_id = _line(process)
+        run_id = line(process)
         with pytest.raises(AlreadyRunningError, match=f"run {run_id}, process {process.pid}"):
             store.begin("orders")
         with pytest.raises(StoreError, match="not open in this process"):
@@ -243,6 +248,7 @@ class SharedStoreConformance(StoreConformance):
         assert [attempt.status for attempt in store.attempts(run_id)] == [Status.INTERRUPTED, Status.SUCCEEDED]
 
 
-def _line(process: subprocess.Popen[str]) -> str:
+def line(process: subprocess.Popen[str]) -> str:
+    """Return the next line that a process prints."""
     assert process.stdout is not None
     return process.stdout.readline().strip()

@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ematix_core.testing.scheduler_store import (
+    EventConformance,
+    LeaseConformance,
+    PruneConformance,
+    WorkflowConformance,
+)
+from ematix_core.testing.shared_scheduler_store import SharedSchedulerConformance
 from ematix_core.testing.store import SharedStoreConformance, StoreConformance
 from tests.servers.reach import database
 
@@ -14,17 +21,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class TestMemoryStore(StoreConformance):
+class _Scheduler(WorkflowConformance, EventConformance, LeaseConformance, PruneConformance):
+    """All that one process can ask of a store."""
+
+
+class _Shared(SharedStoreConformance, SharedSchedulerConformance, _Scheduler):
+    """All that several can."""
+
+
+class TestMemoryStore(StoreConformance, _Scheduler):
     url = "memory:"
 
 
-class TestFileStore(SharedStoreConformance):
+class TestFileStore(_Shared):
     @staticmethod
     def url(folder: Path) -> str:
         return f"sqlite:///{folder / 'runs.db'}"
 
 
-class _OnServer(SharedStoreConformance):
+class _OnServer(_Shared):
     server: str
 
     @pytest.fixture

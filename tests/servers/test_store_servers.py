@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ematix_core.errors import StoreError
-from ematix_core.store import Status, open_store
+from ematix_core.store import SCHEDULER_LEASE, Status, open_store
 from tests.servers.own import own_server, primary_and_standby, read_only_server
 from tests.servers.reach import account, at_host, ca, database, execute, in_database, url
 
@@ -31,6 +31,20 @@ import pyarrow as pa
 @ematix.job(target="orders", target_connection=ematix.DuckDBConnection("w", path="w.duckdb"))
 def orders():
     return pa.table({"id": [1, 2, 3]})
+"""
+# Has every lock that stands in the way of others, and does nothing more.
+FREEZE = """
+import sys, time
+from ematix_core.store import SCHEDULER_LEASE, open_store, servers
+from ematix_core.store import fencing, numbering
+servers.IDLE_SECONDS = dict.fromkeys(servers.IDLE_SECONDS, 1)
+store = open_store(sys.argv[1])
+lease = store.acquire_lease(SCHEDULER_LEASE, "first", 0.1)
+with store._database.transaction() as connection:
+    fencing.check(connection, lease.token)
+    numbering.take(connection)
+    print("locked", flush=True)
+    time.sleep(300)
 """
 
 
@@ -77,6 +91,21 @@ def test_a_killed_server_is_an_error_with_a_hint_and_the_store_works_when_it_is_
             own.start()
             assert store.run(run.run_id).status is Status.RUNNING
             assert store.finish(run.run_id, Status.SUCCEEDED, seconds=0).status is Status.SUCCEEDED
+
+
+def test_a_process_that_freezes_within_a_transaction_does_not_keep_the_others_from_working(base: str) -> None:
+    with open_store(base) as store:
+        frozen = subprocess.Popen([sys.executable, "-c", FREEZE, base], stdout=subprocess.PIPE, text=True)
+        assert frozen.stdout is not None
+        try:
+            assert frozen.stdout.readline() == "locked\n"
+            begun = time.monotonic()
+            assert store.acquire_lease(SCHEDULER_LEASE, "second", 60) is not None
+            assert store.pause("nightly")
+            assert time.monotonic() - begun < 10
+        finally:
+            frozen.kill()
+            frozen.communicate()
 
 
 def test_a_wrong_password_is_named_and_not_shown(server: str, base: str) -> None:
