@@ -11,11 +11,19 @@ import click
 from ematix_core.cli.exit_codes import FAILED
 from ematix_core.cli.options import module_option, output_options
 from ematix_core.cli.output import print_json, print_table, styled_status
-from ematix_core.cli.scheduling import log_lines, modules_of, report_problems, scheduler_for, scheduling_options
+from ematix_core.cli.scheduling import (
+    common_observers,
+    log_lines,
+    modules_of,
+    report_problems,
+    scheduler_for,
+    scheduling_options,
+)
 from ematix_core.config.settings import Settings
 from ematix_core.store import Status
 
 if TYPE_CHECKING:
+    from ematix_core.scheduler.observer import Observer
     from ematix_core.store import SchedulerStore
 
 EXAMPLES = """\
@@ -46,8 +54,10 @@ def run_due(
     The decisions are those of `flow scheduler`, also the very first one: a schedule counts from the moment when its
     workflow was first seen. A second pass for the same instant starts nothing. Exit code 1 when a run did not succeed.
     """
+    from ematix_core.engine.environment import Environment
     from ematix_core.scheduler.due import Ends
     from ematix_core.scheduler.due import run_due as one_pass
+    from ematix_core.scheduler.listening import Listening
     from ematix_core.scheduler.projects import load_snapshot
 
     settings = Settings.load()
@@ -57,18 +67,19 @@ def run_due(
     report_problems(snapshot)
     if verbose:
         log_lines()
-    ends: list[Ends] = []
+    told: list[tuple[Ends, Listening]] = []
 
-    def observe(store: SchedulerStore) -> list[Ends]:
-        ends.append(Ends(store))
-        return ends
+    def observe(store: SchedulerStore) -> list[Observer]:
+        told.append((Ends(store), Listening(store, Environment(settings=settings), background=False)))
+        return [*told[0], *common_observers(store, settings, lambda: moment)]
 
     with scheduler_for(
         snapshot, chosen, settings, clock=lambda: moment, executor=executor, parallel=parallel, lock_wait=lock_wait,
         observe=observe,
     ) as (service, store):  # fmt: skip
-        one_pass(service, store)
-        found = ends[0].outcomes()
+        ends, listening = told[0]
+        one_pass(service, store, listening)
+        found = ends.outcomes()
     if as_json:
         print_json({"now": moment, "runs": [one.to_dict() for one in found]})
     elif found:

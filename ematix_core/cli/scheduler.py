@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ematix_core.cli.options import debug_option, module_option
-from ematix_core.cli.scheduling import log_lines, modules_of, report_problems, scheduler_for, scheduling_options
+from ematix_core.cli.scheduling import (
+    common_observers,
+    log_lines,
+    modules_of,
+    report_problems,
+    scheduler_for,
+    scheduling_options,
+)
 from ematix_core.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,7 +54,6 @@ def scheduler(
     one is at work, the others wait to take over.
     """
     from ematix_core.engine.environment import Environment, now
-    from ematix_core.scheduler.alerting import Alerting
     from ematix_core.scheduler.listening import Listening
     from ematix_core.scheduler.projects import load_snapshot
     from ematix_core.scheduler.reloading import Reloading
@@ -60,7 +66,9 @@ def scheduler(
     with scheduler_for(
         snapshot, chosen, settings, clock=now, executor=executor, parallel=parallel, lock_wait=lock_wait,
         lease_seconds=lease_seconds,
-        observe=lambda store: [Alerting(store, settings, now), Listening(store, Environment(settings=settings))],
+        observe=lambda store: [
+            *common_observers(store, settings, now), Listening(store, Environment(settings=settings)),
+        ],
     ) as (service, _):  # fmt: skip
         reloading = Reloading(chosen, Path.cwd(), snapshot, service.replace_units)
         if reload:

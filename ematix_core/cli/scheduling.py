@@ -97,6 +97,15 @@ def scheduler_for(
             where.close()
 
 
+def common_observers(store: SchedulerStore, settings: Settings, clock: Callable[[], datetime]) -> list[Observer]:
+    """Return who is told of everything by each scheduler: alerts, and what keeps the store small."""
+    from ematix_core.scheduler.alerting import Alerting
+    from ematix_core.scheduler.forgetting import Forgetting
+
+    keep = settings.keep
+    return [Alerting(store, settings, clock), *([Forgetting(store, keep)] if keep else [])]
+
+
 def log_lines(level: int = logging.INFO) -> None:
     """Print what the scheduler does as lines on stderr."""
     handler = logging.StreamHandler()

@@ -10,6 +10,7 @@ from ematix_core.scheduler.observer import Observer
 from ematix_core.store import SCHEDULER_LEASE, EventKind, Status
 
 if TYPE_CHECKING:
+    from ematix_core.scheduler.listening import Listening
     from ematix_core.scheduler.service import Scheduler
     from ematix_core.store import Event, SchedulerStore
 
@@ -54,9 +55,10 @@ class Ends(Observer):
         return [DueRun(r.workflow, r.workflow_run_id, r.status, r.cause, r.error) for r in found]
 
 
-def run_due(scheduler: Scheduler, store: SchedulerStore) -> None:
+def run_due(scheduler: Scheduler, store: SchedulerStore, listening: Listening | None = None) -> None:
     """Run all that is due at the scheduler's (standing) clock, and what that sets off, until nothing more is.
 
+    `listening`: one of the scheduler's observers, without a thread; what messages there are is looked up once.
     Raises AlreadyRunningError when a scheduler is at work: what is due is that one's affair.
     """
     if not scheduler.try_to_lead():
@@ -66,8 +68,12 @@ def run_due(scheduler: Scheduler, store: SchedulerStore) -> None:
             hint="It starts what is due by itself; stop it first if `flow run-due` is to take its place.",
         )
     try:
+        if listening is not None:
+            listening.look_once()
         scheduler.step(0)
         while not scheduler.idle():
             scheduler.step()
+        if listening is not None:
+            listening.take_away()
     finally:
         scheduler.leave()

@@ -43,10 +43,14 @@ class _Listener:
 
 
 class Listening(Observer):
-    """The message sources of all units, looked at by a thread of their own while this scheduler is at work."""
+    """The message sources of all units, looked at by a thread of their own while this scheduler is at work.
 
-    def __init__(self, store: SchedulerStore, environment: Environment) -> None:
+    Without `background` there is no thread: `look_once` and `take_away` are called instead.
+    """
+
+    def __init__(self, store: SchedulerStore, environment: Environment, *, background: bool = True) -> None:
         self._store = store
+        self._background = background
         self._environment = environment
         self._token = 0
         self._sources: dict[str, MessageSource] = {}
@@ -79,7 +83,7 @@ class Listening(Observer):
                 self._ended.put((unit, position))
 
     def look(self, _: object) -> None:
-        if self._thread is None and self._sources:
+        if self._background and self._thread is None and self._sources:
             self._over = threading.Event()
             self._thread = threading.Thread(target=self._listen, name="ematix-messages", daemon=True)
             self._thread.start()
@@ -89,21 +93,29 @@ class Listening(Observer):
         if self._thread is not None:
             self._thread.join()
         self._thread = None
+        self._close()
+
+    def look_once(self) -> None:
+        """Look for new messages of all units. Raises LeaseLostError."""
+        self._renew()
+        for listener in list(self._listeners.values()):
+            if not self._over.is_set() and listener.not_before <= time.monotonic():
+                self._ask(listener)
 
     def _listen(self) -> None:
         try:
             while not self._over.wait(LOOK_SECONDS if self._listeners else 0):
-                self._renew()
-                self._take_away()
-                for listener in list(self._listeners.values()):
-                    if not self._over.is_set() and listener.not_before <= time.monotonic():
-                        self._ask(listener)
+                self.take_away()
+                self.look_once()
         except LeaseLostError:
             _log.info("no longer looking for messages: another scheduler is at work")
         finally:
-            for listener in self._listeners.values():
-                _close(listener)
-            self._listeners.clear()
+            self._close()
+
+    def _close(self) -> None:
+        for listener in self._listeners.values():
+            _close(listener)
+        self._listeners.clear()
 
     def _renew(self) -> None:
         """Keep the listeners those of the units there are now."""
@@ -143,7 +155,7 @@ class Listening(Observer):
             listener.checked = True
         return listener.poller
 
-    def _take_away(self) -> None:
+    def take_away(self) -> None:
         """Take away the messages whose runs have succeeded."""
         again: list[tuple[str, str]] = []
         while not self._ended.empty():

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEAVY = {"alembic", "asyncpg", "numpy", "pandas", "polars", "pyarrow", "rich", "sqlalchemy", "sqlglot", "tenacity"}
+HEAVY = {"alembic", "asyncpg", "numpy", "pandas", "polars", "pyarrow", "rich", "tenacity"}
 PROJECT = """
 import ematix_core as ematix
 files = ematix.ObjectStoreConnection(name="files", path=".")

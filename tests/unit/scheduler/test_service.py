@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -11,17 +12,22 @@ import pyarrow as pa
 import pytest
 
 import ematix_core as ematix
+from ematix_core.engine.environment import Environment
 from ematix_core.model.project import Project
 from ematix_core.model.unit import units
 from ematix_core.scheduler.due import run_due
 from ematix_core.scheduler.executors.thread import ThreadExecutor
+from ematix_core.scheduler.forgetting import Forgetting
+from ematix_core.scheduler.listening import Listening
 from ematix_core.scheduler.service import Options, Scheduler
 from ematix_core.store import EventKind, Status, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from ematix_core.engine.body import RunContext
+    from ematix_core.scheduler.observer import Observer
     from ematix_core.store import SchedulerStore
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -55,12 +61,18 @@ class World:
         self,
         *declarations: ematix.Job | ematix.Workflow,
         holder: str = "first",
+        observers: Sequence[Observer] = (),
         **options: Any,  # noqa: ANN401 - of Options
     ) -> Scheduler:
         project = Project.of(*declarations)
         executor = ThreadExecutor(store=self.store, project=project)
         made = Scheduler(
-            self.store, executor, units(project), Options(holder=holder, task_options={}, **options), clock=self.clock
+            self.store,
+            executor,
+            units(project),
+            Options(holder=holder, **options),
+            clock=self.clock,
+            observers=observers,
         )
         self.schedulers.append(made)
         self.executors.append(executor)
@@ -331,3 +343,40 @@ def test_one_pass_leaves_everything_to_a_scheduler_that_is_at_work(world: World)
     assert world.scheduler(workflow).try_to_lead()
     with pytest.raises(ematix.EmatixError, match="a scheduler is at work already: first"):
         run_due(world.scheduler(workflow, holder="second"), world.store)
+
+
+def test_one_pass_runs_for_each_message_and_takes_it_away(world: World, tmp_path: Path) -> None:
+    inbox = tmp_path / "lake" / "in"
+    inbox.mkdir(parents=True)
+    for name in ("a.json", "b.json"):
+        (inbox / name).write_text('{"n": 1}')
+        os.utime(inbox / name, (0, 0))  # it has not changed for long
+    lake = ematix.ObjectStoreConnection("lake", path=str(tmp_path / "lake"))
+    source = ematix.inbox("orders_in", connection=lake, path="in/*.json")
+    seen: list[object] = []
+
+    @ematix.job(target="a", target_connection=target)
+    def load(run: RunContext) -> pa.Table:
+        seen.append((run.parameters["path"], run.parameters["message"]))
+        return pa.table({"n": [1]})
+
+    listening = Listening(world.store, Environment(), background=False)
+    scheduler = world.scheduler(ematix.workflow("on_file", jobs=[load], on_message=source), observers=[listening])
+    run_due(scheduler, world.store, listening)
+    assert seen == [("in/a.json", {"n": 1}), ("in/b.json", {"n": 1})]
+    assert world.statuses("on_file") == ["succeeded", "succeeded"]
+    assert sorted(path.name for path in inbox.iterdir()) == ["done"]
+    run_due(scheduler, world.store, listening)
+    assert len(seen) == 2
+
+
+def test_old_runs_are_deleted_where_the_settings_say_how_long_they_are_kept(world: World) -> None:
+    keep = Forgetting(world.store, timedelta(hours=5))
+    workflow = ematix.workflow("hourly", jobs=[job("a")], schedule="0 * * * *")
+    scheduler = world.scheduler(workflow, observers=[keep])
+    scheduler.try_to_lead()
+    for _ in range(8):
+        world.clock.move(hours=1)
+        world.settle(scheduler)
+        keep.rest()
+    assert 5 <= len(world.statuses("hourly")) < 8
