@@ -44,6 +44,8 @@ class OpenRun:
     losses: dict[str, int] = field(default_factory=dict)
     lost: list[tuple[str, str]] = field(default_factory=list)
     """Jobs that are skipped, each with the reason, and not yet recorded."""
+    stopped: set[str] = field(default_factory=set)
+    """Jobs that somebody asked to be stopped, one by one."""
     cancelled: bool = False
     error: str = ""
 
@@ -164,6 +166,7 @@ class Executions:
     def cancel_job(self, run_id: str, job: str) -> None:
         """Stop a single job of a workflow run."""
         if (run := self._runs.get(run_id)) is not None and job in run.tasks:
+            run.stopped.add(job)
             run.tasks[job].cancel()
 
     def cancel(self, run_id: str) -> bool:
@@ -222,7 +225,7 @@ class Executions:
         records = [one for one in self._store.runs(workflow_run_id=run.id, job=job, limit=1) if one.status in _ENDED]
         if records:
             return records[0].status, records[0].error
-        if run.cancelled:
+        if run.cancelled or job in run.stopped:
             self._close_lost(run, job, Status.CANCELLED, reason)
             return Status.CANCELLED, reason
         if self._runs_elsewhere(run, job):
