@@ -23,6 +23,9 @@ from ematix_core.config.settings import Settings
 from ematix_core.store import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ematix_core.scheduler.due import DueRun
     from ematix_core.scheduler.observer import Observer
     from ematix_core.store import SchedulerStore
 
@@ -80,6 +83,12 @@ def run_due(
         ends, listening = told[0]
         one_pass(service, store, listening)
         found = ends.outcomes()
+    _print(found, moment, as_json=as_json)
+    if any(one.status is not Status.SUCCEEDED for one in found):
+        click.get_current_context().exit(FAILED)
+
+
+def _print(found: Sequence[DueRun], moment: datetime, *, as_json: bool) -> None:
     if as_json:
         print_json({"now": moment, "runs": [one.to_dict() for one in found]})
     elif found:
@@ -90,8 +99,6 @@ def run_due(
                 click.echo(f"\n{one.unit}: {one.error}", err=True)
     else:
         click.echo(f"nothing is due at {moment:%Y-%m-%d %H:%M:%S} UTC; see: flow explain WORKFLOW")
-    if any(one.status is not Status.SUCCEEDED for one in found):
-        click.get_current_context().exit(FAILED)
 
 
 def _instant(text: str | None) -> datetime:

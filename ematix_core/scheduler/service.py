@@ -14,6 +14,7 @@ from ematix_core.scheduler.leadership import Leadership
 from ematix_core.scheduler.mailbox import Mailbox
 from ematix_core.scheduler.messages import path_of
 from ematix_core.scheduler.slots import Slots
+from ematix_core.scheduler.takeover import claim_unheard, take_over
 from ematix_core.scheduler.ticks import Ticks
 from ematix_core.scheduler.triggers import Triggers
 from ematix_core.store import EventKind, Status
@@ -82,6 +83,8 @@ class Scheduler:
         self._last_event = 0
         self._beaten = 0.0
         self._stopping = False
+        self._doubtful = False
+        """Whether there may be a run that this scheduler began without hearing of it."""
 
     @property
     def leading(self) -> bool:
@@ -132,11 +135,9 @@ class Scheduler:
             if lease is None:
                 return False
             self._lead(lease)
-        except LeaseLostError:
-            return False
         except StoreError as error:
             _log.warning("%s", error)
-            self._leadership.release()
+            self._withdraw()
             self._inbox.receive(_STORE_PAUSE)
             return False
         return True
@@ -159,12 +160,13 @@ class Scheduler:
 
     def leave(self) -> None:
         """Give the lease back."""
-        if self.leading:
-            self._rest()
+        self._rest()
         self._leadership.release()
 
     def _work(self) -> None:
         self._executions.settle()
+        if self._doubtful or time.monotonic() - self._beaten >= _BEAT_SECONDS:
+            self._look_after_runs()
         self._catch_up()
         now = self._clock()
         while not self._stopping and self._fire_all(self._triggers.due(now)):
@@ -172,9 +174,17 @@ class Scheduler:
         self._executions.dispatch()
         for observer in self._observers:
             observer.look(now)
-        if time.monotonic() - self._beaten >= _BEAT_SECONDS:
-            self._beaten = time.monotonic()
-            self._executions.beat()
+
+    def _look_after_runs(self) -> None:
+        """Say that the open runs are alive, and see to those whose processes are dead or that nobody carries out."""
+        token = self._executions.token
+        assert token is not None  # noqa: S101 - this scheduler is at work
+        self._beaten = time.monotonic()
+        self._executions.beat()
+        take_over(self._store, self._executions, self._units, token)
+        if self._doubtful:
+            claim_unheard(self._store, self._executions, self._units, token)
+            self._doubtful = False
 
     def _lead(self, lease: Lease) -> None:
         token = lease.token
@@ -190,20 +200,8 @@ class Scheduler:
         self._store.see(self._units, token=token)
         self._catch_up()
         self._executions.token = token
-        self._take_over(token)
+        take_over(self._store, self._executions, self._units, token)
         self._beaten = time.monotonic()
-
-    def _take_over(self, token: int) -> None:
-        for record in self._store.orphans(token=token):
-            unit = self._units.get(record.workflow)
-            if record.token is None:
-                self._store.abandon(record.workflow_run_id, "its process ended without a result", token=token)
-            elif unit is None:
-                error = "its scheduler died, and the project no longer declares it"
-                self._store.abandon(record.workflow_run_id, error, token=token)
-            else:
-                _log.info("run %s of %s is taken over", record.workflow_run_id, record.workflow)
-                self._executions.adopt(self._store.adopt(record.workflow_run_id, token=token), unit)
 
     def _catch_up(self) -> None:
         """Take in what the store has that this scheduler has not seen."""
@@ -243,6 +241,9 @@ class Scheduler:
         except AlreadyRunningError as error:
             _log.info("%s is not started: %s", unit.name, error)
             return False
+        except StoreError:
+            self._doubtful = True
+            raise
         _log.info("%s starts (run %s): %s", unit.name, record.workflow_run_id, "; ".join(decision.cause))
         self._executions.add(record, unit)
         return True
@@ -274,9 +275,11 @@ class Scheduler:
         if not self.leading:
             return
         _log.warning("another scheduler has taken over: what runs here is stopped, and continues there")
+        self._withdraw()
+
+    def _withdraw(self) -> None:
         self._executions.forget()
-        self._rest()
-        self._leadership.release()
+        self.leave()
 
     def _rest(self) -> None:
         self._executions.token = None
