@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ import pytest
 
 import ematix_core as ematix
 from ematix_core.engine.environment import Environment
+from ematix_core.errors import StoreError
 from ematix_core.model.project import Project
 from ematix_core.model.unit import units
 from ematix_core.scheduler.due import run_due
@@ -380,3 +383,37 @@ def test_old_runs_are_deleted_where_the_settings_say_how_long_they_are_kept(worl
         world.settle(scheduler)
         keep.rest()
     assert 5 <= len(world.statuses("hourly")) < 8
+
+
+def test_a_run_whose_beginning_was_not_heard_of_is_carried_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = world.scheduler(ematix.workflow("hourly", jobs=[job("a")], schedule="0 * * * *"))
+    scheduler.try_to_lead()
+    begin = world.store.begin_workflow
+
+    def begin_and_lose_the_answer(*args: Any, **options: Any) -> None:  # noqa: ANN401 - as the store takes them
+        monkeypatch.undo()
+        begin(*args, **options)
+        message = "the connection was lost while committing"
+        raise StoreError(message)
+
+    monkeypatch.setattr(world.store, "begin_workflow", begin_and_lose_the_answer)
+    world.clock.move(hours=1)
+    scheduler.step(0)
+    assert world.statuses("hourly") == ["running"]
+    world.settle(scheduler)
+    assert world.statuses("hourly") == ["succeeded"]
+
+
+def test_a_run_by_hand_whose_process_died_holds_up_nothing(world: World) -> None:
+    workflow = ematix.workflow("hourly", jobs=[job("a")], schedule="0 * * * *")
+    script = (
+        "import os, sys\nfrom datetime import datetime\nfrom ematix_core.store import open_store\n"
+        "store = open_store(sys.argv[1], now=lambda: datetime.fromisoformat(sys.argv[2]))\n"
+        "store.begin_workflow('hourly', unit=True)\nos._exit(1)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, world.url, START.isoformat()], check=False)
+    scheduler = world.scheduler(workflow)
+    scheduler.try_to_lead()
+    world.clock.move(hours=1)
+    world.settle(scheduler)
+    assert world.statuses("hourly") == ["interrupted", "succeeded"]
