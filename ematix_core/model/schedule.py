@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _CRON_FIELDS = 5
 _CRON_HINT = "Five fields: minute hour day-of-month month day-of-week, such as '0 2 * * *' for 02:00 every day."
+_DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,16 @@ class Schedule:
 
     def ticks_after(self, instant: datetime) -> Iterator[datetime]:
         """Yield the ticks later than `instant`, in UTC, each later than the one before."""
-        from cronsim import CronSim
-
         if instant.tzinfo is None:
             message = "ticks need an instant with a time zone"
             raise ValueError(message)
+        minute, hour, *_ = self.cron.split()
+        by_interval = minute.startswith("*") or hour.startswith("*")
+        return self._by_interval(instant) if by_interval else self._by_time_of_day(instant)
+
+    def _by_time_of_day(self, instant: datetime) -> Iterator[datetime]:
+        from cronsim import CronSim
+
         last = instant
         for local in CronSim(self.cron, self.local(instant)):
             tick = local.astimezone(UTC)
@@ -80,6 +86,30 @@ class Schedule:
             if tick > last:
                 yield tick
                 last = tick
+
+    def _by_interval(self, instant: datetime) -> Iterator[datetime]:
+        """Yield the ticks of a pattern whose minute or hour begins with a star: when the clock on the wall fits.
+
+        cronsim is given one stretch between clock changes after the other, as a clock that never changes. Across
+        them it may miss an hour (`*/15 1 * * SUN` in America/Santiago) and need not end (`*/15 3 * * *` in
+        Pacific/Chatham).
+        """
+        from cronsim import CronSim
+
+        zone = zone_of(self.timezone)
+        begin, offset = instant, _offset(zone, instant)
+        while True:
+            last, change = instant, None
+            for wall in CronSim(self.cron, (begin.astimezone(UTC) + offset).replace(tzinfo=None)):
+                tick = (wall - offset).replace(tzinfo=UTC)
+                change = _first_change(zone, last, tick)
+                if change is not None:
+                    break
+                yield tick
+                last = tick
+            if change is None:
+                return
+            instant, begin, offset = change, change - timedelta(seconds=1), _offset(zone, change)
 
     def __str__(self) -> str:
         """Return pattern and zone, such as `0 2 * * * Europe/London`."""
@@ -98,3 +128,23 @@ def zone_of(name: str) -> ZoneInfo:
         raise DeclarationError(
             f"unknown time zone {name!r}", hint=f"{guess}Zones are IANA names, such as 'Europe/London' or 'UTC'."
         ) from None
+
+
+def _offset(zone: ZoneInfo, instant: datetime) -> timedelta:
+    offset = instant.astimezone(zone).utcoffset()
+    assert offset is not None  # noqa: S101 - every zone has one
+    return offset
+
+
+def _first_change(zone: ZoneInfo, after: datetime, until: datetime) -> datetime | None:
+    """Return the first minute in a stretch of time with another offset than before; None when there is none."""
+    offset, low = _offset(zone, after), after
+    while low < until:
+        high = min(low + _DAY, until)  # no two changes are as near to each other
+        if _offset(zone, high) != offset:
+            while high - low > _MINUTE:
+                middle = low + (high - low) / 2
+                low, high = (middle, high) if _offset(zone, middle) == offset else (low, middle)
+            return high.replace(second=0, microsecond=0)
+        low = high
+    return None

@@ -15,7 +15,7 @@ from ematix_core.model.trigger import AllOf, AnyOf
 from ematix_core.store.records import EventKind as Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ematix_core.model.trigger import Trigger
     from ematix_core.model.unit import Unit
@@ -160,44 +160,47 @@ def ticks_between(cron: str, zone: str, span: Span) -> list[datetime]:
     fits. Any other one names times of day: one that the clock skips fires when it goes on, one that comes twice fires
     the first time.
     """
-    fields = cron.split()
-    by_interval = fields[0].startswith("*") or fields[1].startswith("*")
+    fits = _pattern(cron)
+    minute, hour, *_ = cron.split()
+    by_interval = minute.startswith("*") or hour.startswith("*")
     found, before = [], None
-    minute = span.first
-    while minute <= span.last:
-        wall = minute.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
-        if by_interval:
-            fires = _fits(fields, wall)
-        else:
-            passed = [wall] if before is None or wall <= before else _minutes(before, wall)
-            fires = any(_fits(fields, moment) for moment in passed) and not _came_before(minute, zone)
-        if fires:
-            found.append(minute)
+    for moment, wall, again in _clock(zone, span):
+        passed = [wall] if by_interval or before is None else _minutes(before, wall)
+        if any(map(fits, passed)) and (by_interval or not again):
+            found.append(moment)
         before = wall
-        minute += MINUTE
     return found
 
 
+@cache
+def _clock(zone: str, span: Span) -> list[tuple[datetime, datetime, bool]]:
+    """Return each minute with what the clock on the wall shows, and whether it shows that for the second time."""
+    minutes = (span.first + MINUTE * number for number in range((span.last - span.first) // MINUTE + 1))
+    local = [(minute, minute.astimezone(ZoneInfo(zone))) for minute in minutes]
+    return [(minute, wall.replace(tzinfo=None), wall.fold == 1) for minute, wall in local]
+
+
 def _minutes(before: datetime, wall: datetime) -> list[datetime]:
-    """Return the minutes of the wall clock after one up to another."""
-    return [before + MINUTE * step for step in range(1, (wall - before) // MINUTE + 1)]
+    """Return the minutes of the wall clock after one up to another; just the other one when it was set back."""
+    return [before + MINUTE * step for step in range(1, (wall - before) // MINUTE + 1)] or [wall]
 
 
-def _came_before(minute: datetime, zone: str) -> bool:
-    return minute.astimezone(ZoneInfo(zone)).fold == 1
-
-
-def _fits(fields: list[str], wall: datetime) -> bool:
-    minute, hour, day, month, weekday = (
+def _pattern(cron: str) -> Callable[[datetime], bool]:
+    fields = cron.split()
+    either = not (fields[2].startswith("*") or fields[4].startswith("*"))
+    minutes, hours, days, months, weekdays = (
         _values(field, low, high) for field, (low, high) in zip(fields, RANGES, strict=True)
     )
-    by_day, by_weekday = wall.day in day, bool({wall.isoweekday() % 7, wall.isoweekday()} & weekday)
-    either = not (fields[2].startswith("*") or fields[4].startswith("*"))
-    days = by_day or by_weekday if either else by_day and by_weekday
-    return wall.minute in minute and wall.hour in hour and wall.month in month and days
+
+    def fits(wall: datetime) -> bool:
+        if wall.minute not in minutes or wall.hour not in hours or wall.month not in months:
+            return False
+        by_day, by_weekday = wall.day in days, wall.isoweekday() in weekdays or wall.isoweekday() % 7 in weekdays
+        return by_day or by_weekday if either else by_day and by_weekday
+
+    return fits
 
 
-@cache
 def _values(field: str, low: int, high: int) -> frozenset[int]:
     """Return what a field of a pattern allows: `*`, `*/n`, `a`, `a-b`, and lists of these."""
     found: set[int] = set()
