@@ -16,7 +16,7 @@ class RunStore(Protocol):
     """Records runs. Safe to use from several threads and processes.
 
     Every method may block for a moment and raises StoreError when the database cannot do its part. Texts are
-    redacted before they are written. A run belongs to the process that began it until that process is dead.
+    redacted before they are written; parameters and payloads are what jobs work with, and kept as they are. A run belongs to the process that began it until that process is dead.
     """
 
     def begin(
@@ -54,7 +54,8 @@ class RunStore(Protocol):
     ) -> Run:
         """Close the run and its attempt; `counts` by name: rows_read, inserted, updated, unchanged, deleted, closed.
 
-        Called once, by the process that began the run; raises StoreError when another one has taken it over.
+        Called once, by the process that began the run; raises StoreError when another one has taken it over, and
+        LeaseLostError when another scheduler is at work than the one that it was begun for, which will take it over.
         """
         ...
 
@@ -96,7 +97,8 @@ class RunStore(Protocol):
     def finish_workflow(self, workflow_run_id: str, status: Status, *, error: str = "") -> WorkflowRun:
         """Close the record of a workflow run; a unit's end is an event of the same transaction.
 
-        Raises StoreError when it is no longer open, or another process has taken it over.
+        Raises StoreError when it is no longer open, or another process has taken it over; LeaseLostError when it is
+        a scheduler's whose lease is another's by now.
         """
         ...
 
@@ -186,9 +188,9 @@ class RunStore(Protocol):
         ...
 
     def prune(self, before: datetime) -> int:
-        """Delete runs and workflow runs that ended before then, with attempts and logs; return how many runs.
+        """Delete runs and workflow runs that ended before then, with attempts and logs; return how many runs of jobs.
 
-        Events go with them, except those that decisions still rest on: for each name the last of each kind and the
+        Those of a workflow run go when it does. Events go with them, except those that decisions still rest on: for each name the last of each kind and the
         SUCCEEDED of the latest tick; every GAP, PAUSED and RESUMED; of the MESSAGEs those that no run has consumed,
         and no others: one whose STARTED is gone would look as if it were new.
         """
@@ -248,5 +250,8 @@ class SchedulerStore(RunStore, Protocol):
         ...
 
     def abandon(self, workflow_run_id: str, error: str, *, token: int) -> None:
-        """Close an open workflow run whose process is dead as interrupted, with a FAILED event for a unit."""
+        """Close an open workflow run whose process is dead as interrupted, with a FAILED event for a unit.
+
+        One of an older token counts as dead. Nothing happens when it has ended. Raises StoreError when it goes on.
+        """
         ...

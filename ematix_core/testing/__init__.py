@@ -15,6 +15,7 @@ import pytest
 
 # Before the suites are imported: their bare asserts then say what differs, as in any test file.
 pytest.register_assert_rewrite(
+    "ematix_core.testing.pruning_store",
     "ematix_core.testing.scheduler_store",
     "ematix_core.testing.shared_scheduler_store",
     "ematix_core.testing.source",

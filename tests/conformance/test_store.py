@@ -6,12 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ematix_core.testing.scheduler_store import (
-    EventConformance,
-    LeaseConformance,
-    PruneConformance,
-    WorkflowConformance,
-)
+from ematix_core.testing.pruning_store import PruneConformance
+from ematix_core.testing.scheduler_store import EventConformance, LeaseConformance, WorkflowConformance
 from ematix_core.testing.shared_scheduler_store import SharedSchedulerConformance
 from ematix_core.testing.store import SharedStoreConformance, StoreConformance
 from tests.servers.reach import database

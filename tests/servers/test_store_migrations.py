@@ -17,6 +17,7 @@ from ematix_core.store import open_store
 from ematix_core.store.database import REVISIONS, VERSION_TABLE, Database, migrate
 from ematix_core.store.servers import migration
 from ematix_core.store.tables import metadata
+from tests.servers import store_rows
 from tests.servers.reach import database, execute
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 SERVERS = ("postgres", "mariadb", "mysql")
 OPEN = "import sys, ematix_core.store as s\ns.open_store(sys.argv[1]).begin(sys.argv[2])\n"
-# Dies after as many statements that make tables and indexes as it is told.
+# Dies after as many statements that change something as it is told.
 DIE = """
 import os, signal, sys
 import sqlalchemy as sa
@@ -34,7 +35,7 @@ database, left = Database(sys.argv[1]), int(sys.argv[2])
 @sa.event.listens_for(database.engine, "after_cursor_execute")
 def count(connection, cursor, statement, *_):
     global left
-    left -= statement.strip().startswith("CREATE")
+    left -= statement.lstrip().split()[0] in {"CREATE", "ALTER", "DROP", "UPDATE", "DELETE", "INSERT"}
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -72,6 +73,15 @@ def test_a_store_of_every_revision_is_brought_up(url: str, revision: str | None)
     assert_complete(url)
 
 
+def test_what_a_store_of_the_first_revision_holds_goes_on(url: str) -> None:
+    with closing(Database(url)) as store:
+        migrate(store.engine, "0001")
+        store_rows.fill(store.engine)
+    with open_store(url) as opened:
+        store_rows.check(opened)
+    assert_complete(url)
+
+
 def test_processes_that_migrate_at_once_take_turns(url: str) -> None:
     processes = [python(OPEN, url, f"job{number}") for number in range(3)]
     assert [process.wait() for process in processes] == [0] * len(processes)
@@ -85,6 +95,17 @@ def test_a_migration_that_was_killed_is_completed_by_the_next(url: str, statemen
     assert python(DIE, url, str(statements)).wait() == -signal.SIGKILL
     with open_store(url) as store:
         store.begin("orders")
+    assert_complete(url)
+
+
+@pytest.mark.parametrize("statements", [1, 5, 12, 22, 26, 28, 30])
+def test_an_update_that_was_killed_is_completed_by_the_next(url: str, statements: int) -> None:
+    with closing(Database(url)) as store:
+        migrate(store.engine, "0001")
+        store_rows.fill(store.engine)
+    assert python(DIE, url, str(statements)).wait() == -signal.SIGKILL
+    with open_store(url) as opened:
+        store_rows.check(opened)
     assert_complete(url)
 
 

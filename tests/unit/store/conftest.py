@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from ematix_core.store import RunStore
+    from ematix_core.store import SchedulerStore
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[RunStore]:
+def store(url: str) -> Iterator[SchedulerStore]:
     with open_store(url) as opened:
         yield opened
 

@@ -17,7 +17,8 @@ from alembic.migration import MigrationContext
 from ematix_core.errors import StoreError
 from ematix_core.store import open_store
 from ematix_core.store.database import REVISIONS, VERSION_TABLE, Database, migrate
-from ematix_core.store.tables import metadata
+from ematix_core.store.tables import last_event, metadata
+from tests.servers import store_rows
 
 
 def python(code: str) -> str:
@@ -52,12 +53,26 @@ def test_a_new_store_is_made_at_once_as_the_revisions_would_make_it(url: str) ->
     _assert_same(Database(url))
 
 
+def test_what_a_store_of_the_first_revision_holds_goes_on(url: str) -> None:
+    with closing(Database(url)) as database:
+        with database.engine.begin() as connection:
+            sa.Table(VERSION_TABLE, sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True)).create(
+                connection
+            )
+        migrate(database.engine, "0001")
+        store_rows.fill(database.engine)
+    with open_store(url) as store:
+        store_rows.check(store)
+    _assert_same(Database(url))
+
+
 def _assert_same(database: Database) -> None:
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         # SQLite reports the key of log_lines as INTEGER, the only type that counts by itself; elsewhere it is BIGINT.
         assert [d for d in compare_metadata(context, metadata) if "modify_type" not in str(d)] == []
         assert context.get_current_revision() == REVISIONS[-1]
+        assert connection.execute(sa.select(sa.func.count()).select_from(last_event)).scalar() == 1
     database.close()
 
 

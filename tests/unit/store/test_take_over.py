@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ematix_core.errors import StoreError
-from ematix_core.store import Status, beating, open_store, recording
+from ematix_core.store import Status, open_store
 from ematix_core.store.database import Database
 from ematix_core.store.process import ProcessIdentity, is_alive
 from ematix_core.store.sql_store import SqlStore
@@ -154,24 +153,3 @@ def test_a_zombie_is_dead() -> None:
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert not is_alive(identity, now, now)
     process.wait()
-
-
-def test_beating_sends_heartbeats_until_the_block_ends(store: RunStore) -> None:
-    run = store.begin("orders")
-    with beating(store, run.run_id, every=0.01):
-        deadline = datetime.now(UTC) + timedelta(seconds=20)
-        while store.run(run.run_id).heartbeat_at == run.heartbeat_at:
-            assert datetime.now(UTC) < deadline
-    last = store.run(run.run_id).heartbeat_at
-    assert store.run(run.run_id).heartbeat_at == last
-
-
-def test_what_is_logged_is_written_while_the_run_goes_on(store: RunStore) -> None:
-    run = store.begin("orders")
-    logger = logging.Logger("test.store.slow")  # noqa: LOG001 - one of its own, that no other test logs to
-    with recording(store, run.run_id, logger) as recorder, beating(store, run.run_id, meanwhile=recorder.flush):
-        logger.info("the only line for a long time")
-        deadline = datetime.now(UTC) + timedelta(seconds=20)
-        while not store.logs(run.run_id):
-            assert datetime.now(UTC) < deadline
-    assert not store.logs(run.run_id, skip=1)
