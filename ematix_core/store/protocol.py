@@ -16,7 +16,8 @@ class RunStore(Protocol):
     """Records runs. Safe to use from several threads and processes.
 
     Every method may block for a moment and raises StoreError when the database cannot do its part. Texts are
-    redacted before they are written; parameters and payloads are what jobs work with, and kept as they are. A run belongs to the process that began it until that process is dead.
+    redacted before they are written; parameters and payloads are what jobs work with, and kept as they are. A run
+    belongs to the process that began it until that process is dead.
     """
 
     def begin(
@@ -190,9 +191,9 @@ class RunStore(Protocol):
     def prune(self, before: datetime) -> int:
         """Delete runs and workflow runs that ended before then, with attempts and logs; return how many runs of jobs.
 
-        Those of a workflow run go when it does. Events go with them, except those that decisions still rest on: for each name the last of each kind and the
-        SUCCEEDED of the latest tick; every GAP, PAUSED and RESUMED; of the MESSAGEs those that no run has consumed,
-        and no others: one whose STARTED is gone would look as if it were new.
+        Those of a workflow run go when it does. Events go with them, except those that decisions still rest on: for
+        each name the last of each kind and the SUCCEEDED of the latest tick; every GAP, PAUSED and RESUMED; of the
+        MESSAGEs those that no run has consumed, and no others: one whose STARTED is gone would look as if it were new.
         """
         ...
 
