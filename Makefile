@@ -33,10 +33,11 @@ lint: $(READY) ## ruff, mypy, layers
 servers: $(READY) ## PostgreSQL, MariaDB and MySQL for the tests, on loopback, in .servers/; docs/how-to/servers.md
 	$(BIN)/python -m tools.servers up
 
-bench: $(READY) ## ratios against peers, measured in one run; memory; start-up: half an hour, 6 GB of disk
+bench: $(READY) ## ratios against peers, measured in one run; memory; start-up; the scheduler: an hour, 6 GB of disk
 	$(BIN)/python -m benchmarks.moves
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.scheduler
 
 docs: $(READY) ## the documentation, in site/
 	$(BIN)/mkdocs build --strict --quiet

@@ -51,13 +51,16 @@ class Ours:
         return cls(python, folder / "bin" / "flow")
 
 
-def _environment(requirements: str, name: str) -> Path:
-    """Return the environment with what a file in peers/ asks for."""
+def environment(requirements: str, name: str, *, patience: float | None = None) -> Path:
+    """Return the environment with what a file in peers/ asks for, made on first use within `patience` seconds.
+
+    Raises CalledProcessError or TimeoutExpired.
+    """
     file = HERE / "peers" / requirements
     folder = CACHE / f"{name}-{_digest([file])}"
     if not (folder / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        _install(folder / "bin" / "python", "-r", str(file))
+        _install(folder / "bin" / "python", "-r", str(file), patience=patience)
         (folder / "complete").touch()
     return folder
 
@@ -66,8 +69,9 @@ def _digest(files: list[Path]) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
-def _install(python: Path, *what: str) -> None:
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what], check=True)
+def _install(python: Path, *what: str, patience: float | None = None) -> None:
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what]
+    subprocess.run(command, check=True, timeout=patience)
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Peers:
     @classmethod
     def prepared(cls) -> Peers:
         """Return the environments, each made anew when its file of requirements has changed."""
-        folder, earlier = _environment("requirements.txt", "peers"), _environment("ematix_flow.txt", "ematix-flow")
+        folder, earlier = environment("requirements.txt", "peers"), environment("ematix_flow.txt", "ematix-flow")
         home = CACHE / "home"
         _write_driver_manifest(home, next(folder.glob("lib/python*/site-packages/_duckdb*.so")))
         sling = next(folder.glob("lib/python*/site-packages/sling_linux_amd64/bin/sling-linux-amd64"))
