@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from ematix_core.errors import AlreadyRunningError, StoreError
+from ematix_core.errors import AlreadyRunningError, LeaseLostError, StoreError
 from ematix_core.store import fencing, numbering, rows
 from ematix_core.store.part import LostTurnError, StorePart, new_id, utc_now
 from ematix_core.store.process import ProcessIdentity, is_alive
@@ -51,6 +51,8 @@ class RunRecords(StorePart):
         super().__init__(database, mask, now)
         self._mine: dict[str, Run] = {}
         """What this object began and has not ended, so that it need not be read again."""
+        self._in_doubt: set[str] = set()
+        """What this object may have begun without being told so: the answer to COMMIT was lost."""
 
     def begin(
         self,
@@ -61,8 +63,11 @@ class RunRecords(StorePart):
         slice: str = "",  # noqa: A002 - the field's own word
         token: int | None = None,
     ) -> Run:
+        tried: list[str] = []
+
         def insert(connection: sa.Connection) -> Run:
             run = _new_run(job, workflow_run_id, trigger, self._now(), slice=slice, token=token)
+            tried.append(run.run_id)
             fencing.check(connection, token)
             connection.execute(_BEGIN, _columns(run))
             return run
@@ -73,8 +78,10 @@ class RunRecords(StorePart):
             if found is None:
                 return insert(connection)
             run, now = rows.run_record(found), self._now()
-            if is_alive(run, run.heartbeat_at, now) and not fencing.is_older(run.token, token):
+            nobodys = run.run_id in self._in_doubt or fencing.is_older(run.token, token)
+            if not nobodys and is_alive(run, run.heartbeat_at, now):
                 raise _already_running(run)
+            tried.append(run.run_id)
             return _take_over(
                 connection,
                 run,
@@ -82,7 +89,14 @@ class RunRecords(StorePart):
                 {"workflow_run_id": workflow_run_id or run.workflow_run_id, "trigger": trigger, "token": token},
             )
 
-        run = self._write("store.begin", insert, otherwise=look_first)
+        try:
+            run = self._write("store.begin", insert, otherwise=look_first)
+        except (AlreadyRunningError, LeaseLostError):
+            raise
+        except StoreError:
+            self._in_doubt.update(tried)
+            raise
+        self._in_doubt.discard(run.run_id)
         self._mine[run.run_id] = run
         return run
 

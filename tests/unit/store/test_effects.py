@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ematix_core.config.redact import Redactor
+from ematix_core.errors import AlreadyRunningError, StoreError
 from ematix_core.store import SCHEDULER_LEASE, EventKind, Status, open_store
 from ematix_core.store.database import Database
 
@@ -99,6 +101,27 @@ def test_the_disk_is_waited_for_unless_a_scheduler_would_do_it_again(url: str) -
         for quick, level in ((False, 2), (True, 1), (False, 2)):  # FULL and NORMAL, on one connection
             with database.transaction(quick=quick) as connection:
                 assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
+
+
+def test_a_run_whose_beginning_was_not_confirmed_is_continued_by_the_next_try(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+    def commit(_: object, connection: sqlite3.Connection) -> None:
+        connection.commit()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with open_store(url) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(SQLiteDialect_pysqlite, "do_commit", commit)
+            with pytest.raises(StoreError, match="disk I/O error"):
+                store.begin("orders")
+        (lost,) = store.runs()
+        again = store.begin("orders")
+        assert (again.run_id, again.attempts) == (lost.run_id, 2)
+        with pytest.raises(AlreadyRunningError):
+            store.begin("orders")
 
 
 def test_threads_take_turns_without_sleeping(url: str) -> None:
