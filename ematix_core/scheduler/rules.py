@@ -155,14 +155,13 @@ class Rules:
         if after is None:
             return NOTHING
         ticks, history = self.ticks(schedule), self.facts.of(unit.name)
-        tick = self.tick(unit, schedule, after, now)
-        if tick is None:
-            return Verdict(until=ticks.first(after, self.skips(unit, after)))
+        opens = ticks.first(after, self.skips(unit, after))
         if history.failure is not None and not self.succeeded_since(unit, history.failure.id):
             failed = begun(history.failure)
-            further = ticks.first(failed, self.skips(unit, failed))
-            if further > now:
-                return Verdict(until=further)
+            opens = max(opens, ticks.first(failed, self.skips(unit, failed)))
+        tick = self.tick(unit, schedule, after, now)
+        if tick is None or opens > now:
+            return Verdict(until=opens)
         following = None if unit.catchup == "all" else ticks.first(tick, self.skips(unit, tick))
         return Verdict(_for_events(unit, history, met, tick), until=following)
 

@@ -60,7 +60,8 @@ def _due(unit: Unit, workflows: set[str], events: Sequence[Event], now: datetime
     successes = {name: _successes(name, workflows, events) for name in unit.waits_for()}
     since, begun = _last_success(unit, own, starts, ends)
     ticks = [] if unit.schedule is None else _ticks_that_count(unit, own, events, now, span)
-    fresh = [tick for tick in ticks if _after(unit, own, begun) < tick]
+    after = _after(unit, own, begun)
+    fresh = [tick for tick in ticks if after < tick]
     failed = bool(starts) and ends[starts[-1].id].kind is not Kind.SUCCEEDED
     if (
         (unit.trigger is not None and not _holds(unit.trigger, successes, since))
