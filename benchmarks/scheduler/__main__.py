@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import queue
+import subprocess
 import sys
 import time
 from importlib.metadata import version
@@ -21,6 +23,7 @@ from benchmarks.places import RESULTS
 from benchmarks.scheduler import airflow, idle, latency, memory, throughput, ticks
 from benchmarks.scheduler.figures import HEAD, Figure
 from benchmarks.scheduler.site import NO_ENGINE, kinds_of_store
+from ematix_core.errors import EmatixError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,14 +49,19 @@ def main() -> None:
     facts["versions_of_the_store"] = {name: version(name) for name in ("sqlalchemy", "psycopg")}
     peers, said = _peers(options.rounds) if "airflow" not in options.without else ([], {"airflow": "left out"})
     print(HEAD)
-    figures = []
-    for figure in _figures(options.parts, options.rounds, options.runs, _Best(peers)):
-        print(figure.line(), flush=True)
-        figures.append(figure.plain())
+    figures, missing = [], {}
+    for part in options.parts:
+        try:
+            for figure in _figures(part, options.rounds, options.runs, _Best(peers)):
+                print(figure.line(), flush=True)
+                figures.append(figure.plain())
+        except (EmatixError, RuntimeError, OSError, queue.Empty, subprocess.SubprocessError) as error:
+            missing[part] = f"{type(error).__name__}: {error}"
+            print(f"{part}: the rest was not measured: {missing[part]}", flush=True)
     facts |= said | {"load_average_after": [round(value, 1) for value in os.getloadavg()]}
-    facts["seconds_in_all"] = round(time.monotonic() - started)
+    facts |= {"seconds_in_all": round(time.monotonic() - started), "rounds": options.rounds}
     options.results.parent.mkdir(exist_ok=True)
-    text = json.dumps({**facts, "rounds": options.rounds, "figures": figures}, indent=1)
+    text = json.dumps({**facts, "figures": figures, "not_measured": missing}, indent=1)
     options.results.write_text(text + "\n", encoding="utf-8")
 
 
@@ -81,49 +89,49 @@ def _peers(rounds: int) -> tuple[list[Peer], dict[str, object]]:
     return peers, {"airflow": {"version": airflow.version(place), "settings": [vars(peer) for peer in peers]}}
 
 
-def _figures(parts: list[str], rounds: int, runs: int, best: _Best) -> Iterator[Figure]:
-    """Yield the figures as they are measured."""
-    stores = kinds_of_store()
-    if "latency" in parts:
-        for executor, wanted in (("thread", 30.0), ("process", 150.0)):
-            for store in stores:
-                yield Figure(
-                    name=f"task to task, {executor} executor, {store}", unit="ms", wanted=wanted,
-                    rounds=latency.task_to_task(store, executor, rounds), airflow=best.task_to_task,
-                )  # fmt: skip
-    if "throughput" in parts:
-        for store in stores:
-            yield from _throughput(store, rounds, best)
-    if "trigger" in parts:
-        for executor in ("thread", "process"):
-            for store in stores:
-                yield Figure(
-                    name=f"trigger to start, {executor} executor, {store}", unit="ms", wanted=100.0,
-                    rounds=latency.trigger_to_start(store, executor, rounds),
-                )  # fmt: skip
-    if "tick" in parts:
-        none, every = ticks.one_tick(rounds)
-        yield Figure(name="one tick over 10,000 workflows, none due", unit="ms", wanted=200.0, rounds=none)
-        yield Figure(name="one tick over 10,000 workflows, all due", unit="ms", wanted=200.0, rounds=every)
-    if "idle" in parts:
-        yield Figure(
-            name="idle, 100 workflows, SQLite", unit="% CPU", wanted=1.0, rounds=idle.idle_cpu("SQLite", rounds)
-        )
-    if "memory" in parts:
-        yield from _memory(runs)
+def _figures(part: str, rounds: int, runs: int, best: _Best) -> Iterator[Figure]:
+    """Yield the figures of a part as they are measured."""
+    match part:
+        case "latency":
+            for executor, wanted in (("thread", 30.0), ("process", 150.0)):
+                for store in kinds_of_store():
+                    yield Figure(
+                        name=f"task to task, {executor} executor, {store}", unit="ms", wanted=wanted,
+                        rounds=latency.task_to_task(store, executor, rounds), airflow=best.task_to_task,
+                    )  # fmt: skip
+        case "throughput":
+            for store in kinds_of_store():
+                yield from _throughput(store, rounds, best)
+        case "trigger":
+            for executor in ("thread", "process"):
+                for store in kinds_of_store():
+                    yield Figure(
+                        name=f"trigger to start, {executor} executor, {store}", unit="ms", wanted=100.0,
+                        rounds=latency.trigger_to_start(store, executor, rounds),
+                    )  # fmt: skip
+        case "tick":
+            none, every = ticks.one_tick(rounds)
+            yield Figure(name="one tick over 10,000 workflows, none due", unit="ms", wanted=200.0, rounds=none)
+            yield Figure(name="one tick over 10,000 workflows, all due", unit="ms", wanted=200.0, rounds=every)
+        case "idle":
+            name = f"idle, {idle.WORKFLOWS} workflows, SQLite"
+            yield Figure(name=name, unit="% CPU", wanted=1.0, rounds=idle.idle_cpu("SQLite", rounds))
+        case _:
+            yield from _memory(runs)
 
 
 def _throughput(store: str, rounds: int, best: _Best) -> Iterator[Figure]:
     yield Figure(
         name=f"no-op jobs, scheduler and store alone, {store}", unit="/s", wanted=200.0, more_is_better=True,
         rounds=throughput.jobs_a_second(store, NO_ENGINE, rounds), airflow=best.tasks_a_second,
-        note="each job is begun and finished in the store, and nothing between",
+        note="each job is begun and finished in the store, and nothing between; Airflow's tasks are processes",
     )  # fmt: skip
-    yield Figure(
-        name=f"real jobs into memory, thread executor, {store}", unit="/s", more_is_better=True,
-        rounds=throughput.jobs_a_second(store, "thread", rounds), airflow=best.tasks_a_second,
-        note="each job is a whole run of the engine: plan, one row loaded, counts and log recorded",
-    )  # fmt: skip
+    for executor in ("thread", "process"):
+        yield Figure(
+            name=f"real jobs into memory, {executor} executor, {store}", unit="/s", more_is_better=True,
+            rounds=throughput.jobs_a_second(store, executor, rounds), airflow=best.tasks_a_second,
+            note="each job is a whole run of the engine: plan, one row loaded, counts and log recorded",
+        )  # fmt: skip
 
 
 def _memory(runs: int) -> Iterator[Figure]:

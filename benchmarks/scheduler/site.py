@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FLOWS = Path(__file__).with_name("flows.py")
 NO_ENGINE = "no engine"
 """The executor that only writes to the store."""
+_PARALLEL = 8
+"""Jobs at one time, the default of `flow scheduler`."""
 _PATIENCE = 300.0
 _ENDS = frozenset({EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED})
 
@@ -37,13 +39,13 @@ _ENDS = frozenset({EventKind.SUCCEEDED, EventKind.FAILED, EventKind.CANCELLED})
 class Site:
     """A scheduler in a thread of this process, with the executor of that name; for `with`."""
 
-    def __init__(self, url: str, executor: str, *, parallel: int = 8) -> None:
+    def __init__(self, url: str, executor: str) -> None:
         self.store = open_store(url, now=now)
         project, modules, folder = Project.load(FLOWS), (str(FLOWS),), str(FLOWS.parent)
         self._executor = _executor(executor, self.store, project)
         self._ends = Ends()
         options = Options(
-            holder="benchmark", parallel=parallel,
+            holder="benchmark", parallel=_PARALLEL,
             task_options={"modules": modules, "directory": folder, "store": url},
         )  # fmt: skip
         self._scheduler = Scheduler(
@@ -102,7 +104,7 @@ class NoEngine:
 
     def __init__(self, store: SchedulerStore) -> None:
         self._store = store
-        self._pool = ThreadPoolExecutor(1)
+        self._pool = ThreadPoolExecutor(_PARALLEL)
 
     def start(self, task: Task, ended: Callable[[Ending], None]) -> Running:
         """Have the run recorded."""
