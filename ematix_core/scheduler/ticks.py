@@ -73,6 +73,8 @@ class Ticks:
         low, high = self._next(after), until
         if low > until:
             return None
+        if self._next(low) > until:  # the usual case, and remembered for all units with this schedule
+            return low
         while high - low >= STEP:
             middle = low + (high - low) / 2
             tick = self._schedule.next_after(middle)
