@@ -122,14 +122,14 @@ class _Standing:
         return schedule.local(self.rules.ticks(schedule).first(after))
 
     def missing(self) -> str:
-        """Return what has to happen before all conditions hold, such as `orders succeeds and a tick comes`."""
+        """Return what has to be before all conditions hold, such as `orders has succeeded and a message has come`."""
         wanted = []
         if self.unit.messages is not None:
-            wanted.append("a message comes")
+            wanted.append("a message has come")
         if self.unit.trigger is not None and (names := self._wanted(self.unit.trigger)):
-            wanted.append(f"{names} succeeded")
+            wanted.append(f"{names} {'have' if ' and ' in names else 'has'} succeeded")
         if self.unit.schedule is not None and not self._schedule(self.unit.schedule).met:
-            wanted.append(_tick_comes(self.next_tick()))
+            wanted.append(self._tick_wanted())
         return " and ".join(wanted)
 
     def _trigger(self, trigger: Trigger) -> Condition:
@@ -156,6 +156,12 @@ class _Standing:
         if tick is None:
             return Condition(what, met=False, why=f"no tick since {_wall(schedule.local(self.after))}")
         return Condition(what, met=True, why=f"tick {_wall(schedule.local(tick))}", since=tick)
+
+    def _tick_wanted(self) -> str:
+        tick = self.next_tick()
+        if self.after is None or tick is None:
+            return "a scheduler has seen it and a tick has come"
+        return f"the tick of {_wall(tick)} has come"
 
     def _wanted(self, trigger: Trigger) -> str:
         """Return the names that are missing, such as `orders, and stock or prices`; nothing when it holds."""
@@ -217,13 +223,9 @@ def _next(standing: _Standing, state: State, *, holds: bool, paused: Event | Non
         return f"nothing; {resumed}, it runs {when}"
     if state == "held":
         further = [f"{' or '.join(unit.waits_for())} succeeds again"] if unit.trigger is not None else []
-        further += [_tick_comes(standing.next_tick())] if unit.schedule is not None else []
+        further += [f"the tick of {_wall(tick)} comes"] if (tick := standing.next_tick()) is not None else []
         return f"it runs again when {' or '.join(further)}; `flow runs rerun` does it now"
     return "a scheduler starts it as soon as there is a place" if state == "due" else f"it runs {when}"
-
-
-def _tick_comes(tick: datetime | None) -> str:
-    return "a tick comes" if tick is None else f"the tick of {_wall(tick)} comes"
 
 
 def _wall(moment: datetime) -> str:

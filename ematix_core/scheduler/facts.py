@@ -108,7 +108,7 @@ class Facts:
             case EventKind.SUCCEEDED if event.tick is not None:
                 history.tick = event.tick if history.tick is None else max(history.tick, event.tick)
             case EventKind.PAUSED:
-                history.paused = history.paused or event
+                history.paused = event
             case EventKind.RESUMED:
                 if history.paused is not None:
                     history.pauses.append((history.paused.at, event.at))

@@ -34,12 +34,13 @@ NAMES = ("a", "b", "c")  # units; each may wait for those before it, and for job
 JOBS = ("x", "y")  # jobs of elsewhere
 
 Action = Literal[
-    "time", "set back", "start", "start late", "by hand", "succeed", "fail", "cancel", "job", "begin job", "end job",
-    "pause", "resume", "gap", "message", "ask to cancel", "reload",
+    "time", "set back", "start", "start late", "by hand", "job of run", "succeed", "fail", "cancel", "job", "begin job",
+    "end job", "pause", "resume", "gap", "message", "ask to cancel", "reload",
 ]  # fmt: skip
 OFTEN: dict[Action, int] = {
-    "time": 8, "set back": 2, "start": 8, "start late": 2, "by hand": 3, "succeed": 9, "fail": 4, "cancel": 1, "job": 6,
-    "begin job": 2, "end job": 2, "pause": 2, "resume": 3, "gap": 2, "message": 2, "ask to cancel": 1, "reload": 1,
+    "time": 8, "set back": 2, "start": 8, "start late": 2, "by hand": 3, "job of run": 3, "succeed": 9, "fail": 4,
+    "cancel": 1, "job": 6, "begin job": 2, "end job": 2, "pause": 2, "resume": 3, "gap": 2, "message": 2,
+    "ask to cancel": 1, "reload": 1,
 }  # fmt: skip
 
 
@@ -83,6 +84,7 @@ class World:
     units: list[Unit] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     open: dict[str, Event] = field(default_factory=dict)  # units that run
+    done: set[str] = field(default_factory=set)  # those of them whose job has succeeded
     open_jobs: dict[str, tuple[int, datetime]] = field(default_factory=dict)  # jobs that somebody runs by hand
     paused: list[str] = field(default_factory=list)
     messages: int = 0
@@ -117,8 +119,9 @@ class World:
             case "succeed" | "fail" | "cancel" if self.open:
                 self._end(self.random.choice(sorted(self.open)), action)
             case "gap":
-                begun = self.now
-                self._pass_time()
+                begun = self.now - timedelta(minutes=self.random.randint(0, 60))
+                if self.random.random() < 0.5:
+                    self._pass_time()
                 self.add(Kind.GAP, "", started_at=begun)
             case "ask to cancel":
                 self.add(Kind.CANCEL, "")
@@ -130,7 +133,10 @@ class World:
     def _act_by_hand(self, action: Action, unit: Unit) -> None:
         match action:
             case "by hand" if unit.name not in self.open:
-                self.open[unit.name] = self.add(Kind.STARTED, unit.name)
+                ticks = [None, *(event.tick for event in self.events if event.name == unit.name)]
+                self.open[unit.name] = self.add(Kind.STARTED, unit.name, tick=self.random.choice(ticks))
+            case "job of run" if unit.name in self.open:
+                self._succeed_job(unit.name)
             case "job":
                 self.add(Kind.JOB_SUCCEEDED, self.random.choice(JOBS), since=len(self.events), started_at=self.now)
             case "begin job":
@@ -167,12 +173,19 @@ class World:
         self.open[decision.unit] = self.add(Kind.STARTED, decision.unit, tick=decision.tick, data=data)
 
     def _end(self, name: str, how: Action) -> None:
-        start = self.open.pop(name)
-        job = next(unit.jobs[0].name for unit in self.known if unit.name == name)
         kind = {"succeed": Kind.SUCCEEDED, "fail": Kind.FAILED, "cancel": Kind.CANCELLED}[how]
-        if (kind is Kind.SUCCEEDED or self.random.random() < 0.2) and job not in self.open_jobs:
-            self.add(Kind.JOB_SUCCEEDED, job, since=len(self.events), started_at=self.now)
+        if kind is Kind.SUCCEEDED:
+            self._succeed_job(name)
+        start = self.open.pop(name)
+        self.done.discard(name)
         self.add(kind, name, since=start.id, started_at=start.at, tick=start.tick)
+
+    def _succeed_job(self, name: str) -> None:
+        """Let the job of a run succeed, unless it did or somebody runs it by hand."""
+        job = next(unit.jobs[0].name for unit in self.known if unit.name == name)
+        if name not in self.done and job not in self.open_jobs:
+            self.done.add(name)
+            self.add(Kind.JOB_SUCCEEDED, job, since=len(self.events), started_at=self.now)
 
 
 def pruned(events: list[Event]) -> list[Event]:
