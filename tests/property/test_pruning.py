@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from ematix_core.model.unit import Unit
     from ematix_core.store import SchedulerStore
 
-STEPS = 40
+STEPS = 60
 """As many at most happen in one history."""
 BEGINNING = datetime(2026, 3, 28, 20, 0, tzinfo=UTC)
 Action = Literal["due", "by hand", "job", "pause", "resume", "message", "gap", "slice", "time", "prune"]
-ACTIONS: tuple[Action, ...] = (*get_args(Action), "due", "time")
+ACTIONS: tuple[Action, ...] = (*get_args(Action), "due", "due", "due", "time", "time", "by hand")
 ENDS = (Status.SUCCEEDED, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 
@@ -92,7 +92,7 @@ class World:
 
 
 @examples("histories pruned", sample=60, full=3000)
-@given(st.integers(0, 2**32), st.integers(1, STEPS))
+@given(st.integers(0, 2**32), st.integers(20, STEPS))
 def test_pruning_changes_no_decision_and_leaves_what_it_promises(seed: int, steps: int) -> None:
     def now() -> datetime:
         return world.now if world else BEGINNING
