@@ -15,31 +15,46 @@ from ematix_core.errors import ProjectError, UnknownConnectionError, near
 from ematix_core.model.project import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
-def load(names: Sequence[str], modules: Sequence[str]) -> tuple[Project, tuple[str, ...]]:
+def load(
+    names: Sequence[str], modules: Sequence[str], *, loaded: Callable[..., Project] = Project.load
+) -> tuple[Project, tuple[str, ...]]:
     """Return the project and the names that are left as patterns.
 
     The modules are `--module`, else those of the settings. The first name is one too when it is a path; or when it
-    is nothing that those modules declare and can be imported. Raises ProjectError, ConfigError, DeclarationError.
+    is nothing that those modules declare and can be imported. `loaded` makes the project of the modules. Raises
+    ProjectError, ConfigError, DeclarationError.
     """
     first, rest = (names[0], tuple(names[1:])) if names else ("", ())
     if first.endswith(".py") or os.sep in first:
-        return Project.load(*modules, first), rest
+        return loaded(*modules, first), rest
     chosen = tuple(modules) or Settings.load().modules
     if chosen:
-        project = Project.load(*chosen)
+        project = loaded(*chosen)
         if modules or not first or _declares(project, first) or not _is_module(first):
             return project, tuple(names)
-        return Project.load(first), rest
+        return loaded(first), rest
     if first and _is_module(first):
-        return Project.load(first), rest
+        return loaded(first), rest
     raise ProjectError(
         f"no modules are configured, so {first!r} is unknown" if first else "no modules are configured",
         hint=f"Name a file (flow run pipelines.py{f' {first}' if first else ''}), pass --module NAME, or write\n"
         f'[project]\nmodules = ["pipelines"]\ninto {FILE_NAME} here. `flow init` makes a project that runs.',
     )
+
+
+def load_good(names: Sequence[str], modules: Sequence[str]) -> tuple[Project, tuple[str, ...], tuple[str, ...]]:
+    """Return as `load` does what is good of the project, and a message for each thing that is left out."""
+    problems: list[str] = []
+
+    def loaded(*chosen: str) -> Project:
+        project, messages = Project.load_good(*chosen)
+        problems[:] = messages
+        return project
+
+    return (*load(names, modules, loaded=loaded), tuple(problems))
 
 
 def modules_here() -> list[str]:

@@ -25,7 +25,7 @@ _BY_NAME = "triggered_by"
 """The option that only takes the name of what it is given: one may wait for what is broken now."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Broken:
     """A declaration that was refused, and why."""
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from ematix_core.errors import ProjectError, UnknownConnectionError, near
+from ematix_core.model.broken import Broken, keep_good
 from ematix_core.model.connection import Connection
 from ematix_core.model.graph import levels
 from ematix_core.model.job import Job
@@ -58,7 +59,6 @@ class Project:
         Left out are a declaration that contradicts itself, jobs and workflows that do not fit together, whatever
         depends on these, and modules that cannot be imported. Who only waits for such a one (`triggered_by=`) stays.
         """
-        from ematix_core.model.broken import keep_good
         from ematix_core.model.loading import load_good, root_of
 
         with keep_good() as broken:
@@ -67,6 +67,7 @@ class Project:
         loaded = [one for one in found if not isinstance(one, ProjectError)]
         collection = _collect(loaded)
         project = cls._gathered(collection, root_of(loaded[0]) if loaded else Path.cwd())
+        broken = list(dict.fromkeys([*broken, *collection.broken]))  # of modules that were imported earlier, too
         messages = [*map(str, failures), *(str(one.error) for one in broken)]
         left_out = {one.name for one in broken}
         if failures:  # what is waited for and unknown may well be in there
@@ -159,6 +160,7 @@ class _Collection:
         self.tables: dict[str, TableDef] = {}
         self.jobs: dict[str, Job] = {}
         self.workflows: dict[str, Workflow] = {}
+        self.broken: list[Broken] = []
         self.duplicates: list[tuple[str, str, str]] = []  # kind, name, message
         self._seen: dict[int, object] = {}
         self._places: dict[int, str] = {}
@@ -170,6 +172,8 @@ class _Collection:
         self._seen[id(value)] = value
         self._places[id(value)] = place
         match value:
+            case Broken():
+                self.broken.append(value)
             case Connection():
                 self._claim("connection", self.connections, value.name, value)
             case TableDef():

@@ -148,6 +148,12 @@ def test_a_module_that_cannot_be_imported_leaves_out_that_module_only(folder_of_
     ]
 
 
+def test_what_is_left_out_is_named_again_when_the_module_was_imported_before(folder_of_its_own: Path) -> None:
+    again = loaded(folder_of_its_own, "bad = load('bad', schedule='0 25 * * *')")
+    project, messages = Project.load_good(folder_of_its_own / "pipelines.py")
+    assert ([unit.name for unit in units(project)], list(messages)) == again
+
+
 def test_nothing_that_is_good_is_an_empty_project(folder_of_its_own: Path) -> None:
     project, messages = Project.load_good("nowhere")
     assert (units(project), len(messages), project.root) == ((), 1, folder_of_its_own)

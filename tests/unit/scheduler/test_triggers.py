@@ -123,6 +123,14 @@ def test_ticks_missed_in_a_downtime_are_made_up_for_as_declared(catchup: Any, ex
     assert [decision.tick for decision in line.due(40)] == [at(40)]
 
 
+def test_a_tick_that_is_run_again_by_hand_brings_no_later_one_back() -> None:
+    line = Timeline(unit("w", cron="*/10 * * * *", catchup="all")).seen()
+    for minutes in (10, 20, 10):
+        line.run(25, "w", tick=at(minutes))
+    assert line.names(25) == []
+    assert [decision.tick for decision in line.due(30)] == [at(30)]
+
+
 def test_a_paused_unit_does_not_fire_and_makes_up_for_it_as_declared() -> None:
     latest, none = unit("latest", cron="*/10 * * * *"), unit("none", cron="*/10 * * * *", catchup="none")
     line = Timeline(latest, none).seen()

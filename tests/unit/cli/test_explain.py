@@ -1,0 +1,60 @@
+"""`flow explain`: what it prints of a workflow or job, and what it says of names that are none."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli.conftest import Flow
+
+NOW = ("--now", "2026-03-28T12:00+01:00")
+
+
+def test_a_workflow_that_waits_says_for_what(project: Path, flow: Flow) -> None:
+    assert project.exists()
+    result = flow("explain", "nightly", *NOW)
+    assert result.stdout.splitlines() == [
+        "nightly waits; never succeeded",
+        "  missing  schedule 0 2 * * * Europe/Paris: no scheduler has seen it yet; its ticks count from then on",
+        "next tick: 2026-03-29 03:00 CEST",
+        "next: it runs when a scheduler has seen it and a tick has come",
+    ]
+
+
+def test_json_has_the_conditions_as_data(project: Path, flow: Flow) -> None:
+    assert project.exists()
+    data = json.loads(flow("explain", "pipelines.py", "orders", "--json", *NOW).stdout)
+    (unit,) = data["units"]
+    assert (unit["unit"], unit["state"], unit["next_tick"]) == ("orders", "waiting", "2026-03-29T03:00:00+00:00")
+    assert [condition["met"] for condition in unit["conditions"]] == [False]
+    assert data["left_out"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nightl", "no workflow or job is named 'nightl'\nDid you mean 'nightly'? Known: nightly, orders."),
+        ("customers", "'customers' is nothing that a scheduler starts by itself\nIt runs in: nightly."),
+    ],
+)
+def test_a_name_that_nothing_starts_is_answered(project: Path, flow: Flow, name: str, message: str) -> None:
+    assert project.exists()
+    result = flow("explain", name)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_what_is_broken_is_left_out_and_named_when_it_is_asked_for(project: Path, flow: Flow) -> None:
+    pipelines = project / "pipelines.py"
+    pipelines.write_text(
+        pipelines.read_text() + "hourly = ematix.workflow('hourly', jobs=customers, schedule='0 * * *')\n"
+    )
+    assert flow("explain", "nightly").exit_code == 0
+    result = flow("explain", "hourly")
+    assert result.exit_code == 2
+    assert "Left out of the project:\nschedule='0 * * *' is no cron pattern: it has not five fields" in result.stderr
