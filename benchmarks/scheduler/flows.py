@@ -13,6 +13,8 @@ import ematix_core as ematix
 
 CHAIN = 20
 WIDE = 400
+SOME = 100
+"""For jobs that are processes, of which there are fewer a second."""
 PULSE = 10
 IDLE = int(os.environ.get("BENCH_IDLE_WORKFLOWS", "0"))
 """Workflows beside those above that wait all the time, for the figure of a scheduler without work."""
@@ -51,5 +53,6 @@ def idle(number: int) -> ematix.Workflow:
 one = waiting("one", [job("one0")])
 chain = waiting("chain", chained("chain", CHAIN))
 wide = waiting("wide", [job(f"wide{n}") for n in range(WIDE)])
+some = waiting("some", [job(f"some{n}") for n in range(SOME)])
 pulse = waiting("pulse", [job(f"pulse{n}") for n in range(PULSE)])
 globals().update({f"idle{number}": idle(number) for number in range(IDLE)})
