@@ -7,6 +7,7 @@ from typing import Literal
 
 from ematix_core.errors import DeclarationError, near
 from ematix_core.model.connection import Connection, ConnectionLike, named_connection
+from ematix_core.model.options import explained
 
 After = Literal["delete", "move", "keep"]
 _AFTERS = ("delete", "move", "keep")
@@ -34,6 +35,7 @@ class MessageSource:
         return f"{self.name} ({self.path or self.table})"
 
 
+@explained("an inbox", kind="message source")
 def inbox(name: str, *, connection: ConnectionLike, path: str = "*", after: After = "move") -> MessageSource:
     """Declare a folder as a source of messages: each file that `path` (a glob below the connection) finds is one.
 
@@ -46,6 +48,7 @@ def inbox(name: str, *, connection: ConnectionLike, path: str = "*", after: Afte
     return _source(name, connection, path=path, after=after, option="path", value=path)
 
 
+@explained("a queue", kind="message source")
 def queue(
     name: str, *, connection: ConnectionLike, table: str, id_column: str = "id", payload_column: str = "payload",
     after: After = "delete",
