@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SIZES = {"600k": 600_000, "1M": 1_000_000, "6M": 6_000_000}
+SIZES = {"600k": 600_000, "1M": 1_000_000, "2M": 2_000_000, "6M": 6_000_000, "20M": 20_000_000}
 
 # SQLite has no decimals and no dates; declared as what it really keeps, so that no tool has to guess or parse.
 SQLITE_COLUMNS = """
@@ -32,17 +32,18 @@ def prepare(cache: Path, label: str) -> Path:
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        _make(_generated(cache), folder, SIZES[label])
+        _make(_generated(cache, SIZES[label]), folder, SIZES[label])
         (folder / "complete").touch()
     return folder
 
 
-def _generated(cache: Path) -> Path:
-    """Return lineitem at scale factor 1 (6,001,215 rows) as tpchgen-cli writes it."""
-    path = cache / "sf1" / "lineitem.parquet"
+def _generated(cache: Path, rows: int) -> Path:
+    """Return lineitem with at least so many rows as tpchgen-cli writes it: 6,001,215 for each unit of the scale."""
+    scale = "1" if rows <= 6_000_000 else "3.34"
+    path = cache / f"sf{scale}" / "lineitem.parquet"
     if not path.exists():
         tool = Path(sys.executable).with_name("tpchgen-cli")
-        options = ["parquet", "-s", "1", "--tables=lineitem", f"--output-dir={path.parent}"]
+        options = ["parquet", "-s", scale, "--tables=lineitem", f"--output-dir={path.parent}"]
         subprocess.run([str(tool), *options], check=True, stdout=sys.stderr)
     return path
 
