@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.protocols import LocalQuery
-from ematix_core.backends.sqlite.connection import Database, driver
+from ematix_core.backends.sqlite.connection import PASSING, Database, driver
 from ematix_core.backends.sqlite.dialect import DIALECT
 from ematix_core.backends.sqlite.reading import TypedQuery
 from ematix_core.backends.sqlite.session import SQLiteSession, local_name, quote, transaction
@@ -38,10 +38,6 @@ def database_file(connection: Connection) -> Path:
     return Path(path).expanduser().absolute()
 
 
-READING = {"cache_size": -8_192}
-"""8 MB: a scan comes to each page once, and 64 MB made a load of 6M rows no faster."""
-
-
 class SQLiteSource(TableSource):
     """Reads from a database file."""
 
@@ -50,7 +46,7 @@ class SQLiteSource(TableSource):
     def __init__(self, connection: Connection) -> None:
         driver()
         self._path = database_file(connection)
-        self._options = {**READING, **connection.options}
+        self._options = {"cache_size": PASSING, **connection.options}
         self._database: Database | None = None
         self._file = (0, 0)
         self._twin: Database | None = None

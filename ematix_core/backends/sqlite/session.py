@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.ledger import LedgerSession, SqlLedger
 from ematix_core.backends.sqlite import forms
+from ematix_core.backends.sqlite.connection import FINDING, PASSING
 from ematix_core.backends.sqlite.declared import TYPES, column_type
 from ematix_core.backends.sqlite.reading import TypedQuery
 from ematix_core.errors import CancelledError, SqlError, UnsupportedError
@@ -90,6 +91,8 @@ class SQLiteSession(LedgerSession):
         name = local_name(table)
         temporary = bool(self.database.rows("SELECT 1 FROM temp.sqlite_master WHERE name = ?", [name]))
         feed = self._feed = Feed("sqlite", columns, batches, forms.encode)
+        if not self._has_keys(name):
+            self.database.cache(PASSING)
         try:
             self.database.ingest(name, feed.reader(), temporary=temporary)
         except Exception as error:
@@ -98,8 +101,13 @@ class SQLiteSession(LedgerSession):
             raise
         finally:
             self._feed = None
+        self.database.cache(FINDING)
         failpoint("sqlite.load.after")
         return feed.rows
+
+    def _has_keys(self, name: str) -> bool:
+        columns = self.database.rows(f"PRAGMA table_info({quote(name)})")
+        return any(row[5] for row in columns) or bool(self.database.rows(f"PRAGMA index_list({quote(name)})"))
 
     def insert(self, table: TableName, columns: Sequence[str], query: str, parameters: Mapping[str, Any]) -> int:
         """INSERT..SELECT inside the database."""
