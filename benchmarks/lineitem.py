@@ -39,7 +39,7 @@ def prepare(cache: Path, label: str) -> Path:
 
 def _generated(cache: Path, rows: int) -> Path:
     """Return lineitem with at least so many rows as tpchgen-cli writes it: 6,001,215 for each unit of the scale."""
-    scale = "1" if rows <= 6_000_000 else "3.34"
+    scale = "1" if rows <= SIZES["6M"] else "3.34"
     path = cache / f"sf{scale}" / "lineitem.parquet"
     if not path.exists():
         tool = Path(sys.executable).with_name("tpchgen-cli")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.connection import driver, open_duck
+from ematix_core.backends.duck.memory import WORKING
 from ematix_core.backends.duck.session import LIMITS, TYPES, DuckSession, DuckSource, statement, transaction
 from ematix_core.backends.protocols import LocalQuery
 from ematix_core.backends.tables import TableTarget
@@ -47,12 +48,7 @@ DIALECT = Dialect(
     limits=LIMITS,
 )
 
-_FILE = {
-    # What a file needs, one CPU: DuckDB keeps the pages that it has read and written until the limit is reached, so
-    # with 1 GB ten times the rows took 2.5 times the memory. Merging 6M rows into 6M takes 1.3 GB and 23 s of CPU with
-    # 1 GB, 0.48 GB and 27 s with this, on 2 CPUs; 50 MB fails.
-    "memory_limit": f"{max(2, os.cpu_count() or 1) * 100}MB",
-}
+_FILE = {"memory_limit": f"{WORKING}MB"}
 _WRITING = _FILE | {
     # A table has no order; a query's ORDER BY is kept all the same. In order, two threads leave a broken row group
     # beside each whole one, and the checkpoint at the end writes everything a second time: 6M rows x 16 columns from

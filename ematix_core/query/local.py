@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ematix_core.backends.duck.connection import BATCH_ROWS, make_room, open_duck, translated
+from ematix_core.backends.duck.connection import BATCH_ROWS, open_duck, translated
+from ematix_core.backends.duck.memory import make_room
 from ematix_core.backends.duckdb import DIALECT
 from ematix_core.types import to_field
 

@@ -6,7 +6,6 @@ so that a Dialect record can be read without it.
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 import unicodedata
@@ -51,9 +50,6 @@ SETTINGS: Mapping[str, Any] = {
     "python_enable_replacements": False,  # a name in FROM is a table, never a Python variable that happens to be near
 }
 """What each connection is set to, unless the user's options say otherwise; `threads` stays DuckDB's: one a CPU."""
-
-_COLUMN_MEGABYTES, _ROOM_MEGABYTES = 4, 256
-_UNITS = {"bytes": 1e-6, "KiB": 1.024e-3, "MiB": 1.048576, "GiB": 1073.741824, "TiB": 1099511.627776}
 
 # These can only be given when a database is opened: https://duckdb.org/docs/current/configuration/overview
 _AT_START = frozenset({"access_mode", "allow_unsigned_extensions", "storage_compatibility_version"})
@@ -103,21 +99,6 @@ def configure(connection: DuckDBPyConnection, settings: Mapping[str, Any]) -> No
                 f"DuckDB refuses the setting {name}={value!r}: {_head(error)}",
                 hint="`SELECT name, description FROM duckdb_settings()` lists them.",
             ) from error
-
-
-def make_room(connection: DuckDBPyConnection, columns: int) -> None:
-    """Raise the memory limit for rows of so many columns: DuckDB holds whole row groups, two a thread, and spills none.
-
-    Reading or inserting 200 columns takes 1.4 GB on two CPUs; with 1 GB it is out of memory.
-    """
-    megabytes = columns * (os.cpu_count() or 1) * _COLUMN_MEGABYTES
-    if megabytes <= _ROOM_MEGABYTES:
-        return
-    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 8 // 10_000_000
-    found = connection.execute("SELECT current_setting('memory_limit')").fetchone()
-    number, unit = str(found[0] if found else "0 MiB").split()
-    if float(number) * _UNITS[unit] < megabytes:
-        connection.execute(f"SET memory_limit = '{min(megabytes, most)}MB'")
 
 
 def _identifier(name: str) -> str:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema, plain_table
-from ematix_core.backends.duck.connection import BATCH_ROWS, driver, make_room, quote, relation, translated
+from ematix_core.backends.duck.connection import BATCH_ROWS, driver, quote, relation, translated
+from ematix_core.backends.duck.memory import make_room, room_to_compare
 from ematix_core.backends.duck.types import plain_columns
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.ledger import LedgerSession, SqlLedger
@@ -166,6 +167,7 @@ class DuckSession(LedgerSession):
         self._limited = limited  # its memory, by the user: then it stays
         self.stopped = False
         self._feed: Feed | None = None
+        self._staged = 0
         self._ledger = SqlLedger(self, rows=self._rows)
 
     def columns(self, table: TableName) -> tuple[Column, ...] | None:
@@ -224,6 +226,7 @@ class DuckSession(LedgerSession):
         finally:
             self._feed = None
         self.connection.unregister(view)
+        self._staged = max(self._staged, feed.rows, 1)
         failpoint(f"{self.kind}.load.after")
         return feed.rows
 
@@ -231,8 +234,9 @@ class DuckSession(LedgerSession):
         """INSERT..SELECT inside the database."""
         names = ", ".join(quote(name) for name in columns)
         failpoint(f"{self.kind}.insert.before")
-        self._make_room(len(columns))
+        self._make_room(len(columns), room_to_compare(self._staged))
         count = self._execute(f"INSERT INTO {quote(table.schema, table.name)} ({names}) {query}", parameters)
+        self._staged = max(self._staged, count)
         failpoint(f"{self.kind}.insert.after")
         return count
 
@@ -243,6 +247,7 @@ class DuckSession(LedgerSession):
     def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
         """Run the statement; DuckDB reports the number of rows of DML itself."""
         failpoint(f"{self.kind}.execute.before")
+        self._room_for_staged()
         count = self._execute(statement, parameters)
         failpoint(f"{self.kind}.execute.after")
         return count
@@ -250,6 +255,7 @@ class DuckSession(LedgerSession):
     def query(self, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
         """Return the whole result."""
         self.require_running()
+        self._room_for_staged()
         sql, bound = bind(statement, parameters, "named_dollar")
         with translated(sql, statement):
             return plain_table(relation(self.connection, sql, values(dict(bound))).to_arrow_table())
@@ -261,9 +267,14 @@ class DuckSession(LedgerSession):
             self._feed.stopped = True
         self.connection.interrupt()
 
-    def _make_room(self, columns: int) -> None:
+    def _make_room(self, columns: int, least: int = 0) -> None:
         if not self._limited:
-            make_room(self.connection, columns)
+            make_room(self.connection, columns, least=least)
+
+    def _room_for_staged(self) -> None:
+        """Statements before a load only make tables, or empty them."""
+        if self._staged:
+            self._make_room(0, room_to_compare(self._staged))
 
     def _execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
         sql, bound = bind(statement, parameters, "named_dollar")

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ematix_core.backends.duck.connection import configure, make_room, quote
+from ematix_core.backends.duck.connection import configure, quote
+from ematix_core.backends.duck.memory import make_room
 from ematix_core.backends.objects.csv_files import literal
 from ematix_core.backends.objects.files import StoredFile, told
 from ematix_core.backends.objects.text_files import LONG_MEMORY, LONGEST, open_bytes

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import ematix_core as ematix
-from ematix_core.backends.duck.connection import make_room, open_duck
+from ematix_core.backends.duck.connection import open_duck
+from ematix_core.backends.duck.memory import make_room
 from ematix_core.store import open_store
 
 if TYPE_CHECKING:
