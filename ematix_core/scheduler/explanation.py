@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 State = Literal["due", "waiting", "held", "running", "paused"]
 _SAYS = {
-    "due": "runs now",
+    "due": "is due",
     "waiting": "waits",
     "held": "waits after a run without success",
     "running": "is running",
@@ -218,7 +218,8 @@ def _next(standing: _Standing, state: State, *, holds: bool, paused: Event | Non
     resumed = f"once it is resumed (`flow resume {unit.name}`)"
     when = "at once" if holds else f"when {standing.missing()}"
     if state == "running":
-        return f"if this run succeeds, it runs again {when}{f', {resumed}' if paused else ''}"
+        over = "when this run has ended" if unit.messages is not None else "if this run succeeds"
+        return f"{over}, it runs again {when}{f', {resumed}' if paused else ''}"
     if state == "paused":
         return f"nothing; {resumed}, it runs {when}"
     if state == "held":
