@@ -152,7 +152,7 @@ class _Standing:
         what = f"schedule {schedule}"
         if self.after is None:
             return Condition(what, met=False, why="no scheduler has seen it yet; its ticks count from then on")
-        tick = self.rules.tick(self.unit, schedule, self.after, self.now)
+        tick = self.rules.tick(self.unit, self.rules.ticks(schedule), self.after, self.now)
         if tick is None:
             return Condition(what, met=False, why=f"no tick since {_wall(schedule.local(self.after))}")
         return Condition(what, met=True, why=f"tick {_wall(schedule.local(tick))}", since=tick)

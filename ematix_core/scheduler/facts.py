@@ -22,25 +22,15 @@ if TYPE_CHECKING:
     """A stretch of time from after the first moment up to and including the second."""
 
 
-_LAST = {
-    EventKind.SEEN: "seen",
-    EventKind.STARTED: "started",
-    EventKind.SUCCEEDED: "succeeded",
-    EventKind.FAILED: "failed",
-    EventKind.CANCELLED: "failed",
-    EventKind.JOB_SUCCEEDED: "job_succeeded",
-}
-
-
 @dataclass(slots=True)
 class History:
     """What is known of one unit, or of one job."""
 
     seen: Event | None = None
     started: Event | None = None
+    end: Event | None = None
+    """The end of the run that started last; None while it is open."""
     succeeded: Event | None = None
-    failed: Event | None = None
-    """The last run that ended without success: FAILED or CANCELLED."""
     job_succeeded: Event | None = None
     tick: datetime | None = None
     """The latest tick that a successful run was for."""
@@ -52,14 +42,6 @@ class History:
     """Messages that no run has consumed, by position, in the order in which they came."""
 
     @property
-    def end(self) -> Event | None:
-        """The end of the run that started last; None while it is open."""
-        for event in (self.succeeded, self.failed):
-            if event is not None and self.started is not None and event.since == self.started.id:
-                return event
-        return None
-
-    @property
     def open(self) -> Event | None:
         """The STARTED event of the run that is open; None when none is."""
         return self.started if self.end is None else None
@@ -67,7 +49,7 @@ class History:
     @property
     def failure(self) -> Event | None:
         """The STARTED event of the last run, when that ended without success."""
-        return self.started if self.failed is not None and self.end is self.failed else None
+        return self.started if self.end is not None and self.end.kind is not EventKind.SUCCEEDED else None
 
     def success(self, *, single: bool) -> Event | None:
         """Return the event that tells of the last successful run of the unit.
@@ -100,13 +82,17 @@ class Facts:
     def apply(self, event: Event) -> None:
         """Take in the next event."""
         history = self.of(event.name)
-        if event.kind in _LAST:
-            setattr(history, _LAST[event.kind], event)
         match event.kind:
-            case EventKind.STARTED if event.data:
-                history.messages.pop(event.data.get("position", ""), None)
-            case EventKind.SUCCEEDED if event.tick is not None:
-                history.tick = event.tick if history.tick is None else max(history.tick, event.tick)
+            case EventKind.SEEN:
+                history.seen = event
+            case EventKind.STARTED:
+                history.started, history.end = event, None
+                if event.data:
+                    history.messages.pop(event.data.get("position", ""), None)
+            case EventKind.SUCCEEDED | EventKind.FAILED | EventKind.CANCELLED:
+                _end_run(history, event)
+            case EventKind.JOB_SUCCEEDED:
+                history.job_succeeded = event
             case EventKind.PAUSED:
                 history.paused = event
             case EventKind.RESUMED:
@@ -117,6 +103,15 @@ class Facts:
                 history.messages[str((event.data or {})["position"])] = event
             case EventKind.GAP:
                 insort(self._gaps, (event.started_at or event.at, event.at), key=_end)
+
+
+def _end_run(history: History, event: Event) -> None:
+    if history.started is not None and event.since == history.started.id:
+        history.end = event
+    if event.kind is EventKind.SUCCEEDED:
+        history.succeeded = event
+        if event.tick is not None:
+            history.tick = event.tick if history.tick is None else max(history.tick, event.tick)
 
 
 def _id(event: Event) -> int:

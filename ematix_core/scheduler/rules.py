@@ -126,16 +126,16 @@ class Rules:
         success = history.success(single=unit.single)
         return first if success is None else begun(success)
 
-    def tick(self, unit: Unit, schedule: Schedule, after: datetime, now: datetime) -> datetime | None:
+    def tick(self, unit: Unit, ticks: Ticks, after: datetime, now: datetime) -> datetime | None:
         """Return the tick that a run of the unit would be for, given where ticks count from; None when there is none.
 
         It is the last one up to now; with catchup "all" the first.
         """
-        ticks, skips = self.ticks(schedule), self.skips(unit, after)
+        skips = self.skips(unit, after)
+        if unit.catchup != "all":
+            return ticks.last(after, now, skips)
         first = ticks.first(after, skips)
-        if first > now:
-            return None
-        return first if unit.catchup == "all" else ticks.last(after, now, skips)
+        return first if first <= now else None
 
     def ticks(self, schedule: Schedule) -> Ticks:
         """Return the ticks of a schedule."""
@@ -159,11 +159,11 @@ class Rules:
         if history.failure is not None and not self.succeeded_since(unit, history.failure.id):
             failed = begun(history.failure)
             opens = max(opens, ticks.first(failed, self.skips(unit, failed)))
-        tick = self.tick(unit, schedule, after, now)
-        if tick is None or opens > now:
+        tick = None if opens > now else self.tick(unit, ticks, after, now)
+        if tick is None:
             return Verdict(until=opens)
         following = None if unit.catchup == "all" else ticks.first(tick, self.skips(unit, tick))
-        return Verdict(_for_events(unit, history, met, tick), until=following)
+        return Verdict(_for_events(unit, history, met, tick, ticks.name(tick)), until=following)
 
 
 def begun(event: Event) -> datetime:
@@ -181,12 +181,14 @@ def _for_message(unit: Unit, event: Event) -> Decision:
     )  # fmt: skip
 
 
-def _for_events(unit: Unit, history: History, met: Met | None, tick: datetime | None = None) -> Decision:
+def _for_events(
+    unit: Unit, history: History, met: Met | None, tick: datetime | None = None, name: str = ""
+) -> Decision:
     previous = 0 if history.started is None else history.started.id
     cause = [] if met is None else [f"{event.name} succeeded at {instant(event.at)}{of_run(event)}" for event in met.by]
     moments = [] if met is None else [met.since]
-    if tick is not None and unit.schedule is not None:
-        cause.append(f"tick {unit.schedule.local(tick):%Y-%m-%d %H:%M} {unit.schedule.timezone}")
+    if tick is not None:
+        cause.append(f"tick {name}")
         moments.append(tick)
     return Decision(unit.name, f"{unit.name}@{previous}", max(moments), unit.priority, tick=tick, cause=tuple(cause))
 

@@ -29,6 +29,7 @@ class Ticks:
         self._known: dict[datetime, datetime] = {}  # a tick: the moment since which it is known to be the next one
         self._following: Iterator[datetime] = iter(())  # the ticks later than `_reached`
         self._reached = _EVER
+        self._named = (_EVER, "")
 
     def first(self, after: datetime, skips: Sequence[Span] = ()) -> datetime:
         """Return the first tick that counts later than the moment."""
@@ -51,6 +52,12 @@ class Ticks:
             if found is not None:
                 return found
         return None
+
+    def name(self, tick: datetime) -> str:
+        """Return what people are told of a tick, such as `2026-03-29 03:00 Europe/Berlin`."""
+        if self._named[0] != tick:
+            self._named = (tick, f"{self._schedule.local(tick):%Y-%m-%d %H:%M} {self._schedule.timezone}")
+        return self._named[1]
 
     def _next(self, after: datetime) -> datetime:
         for known, since in self._known.items():
