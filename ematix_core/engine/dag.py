@@ -141,6 +141,9 @@ class _Dag:
     def _end(self, outcome: JobOutcome) -> None:
         self._outcomes[outcome.job] = outcome
         for job, reason in self._order.end(outcome.job, Status(outcome.status)):
+            if self._button.reason is not None:  # the whole is stopped: it is nothing that a job's failure did
+                self._outcomes[job] = JobOutcome(job, "cancelled", error="not started")
+                continue
             self._store.skip(job, reason, workflow_run_id=self._options["workflow_run_id"])
             self._options["progress"].skipped(job, reason)
             self._outcomes[job] = JobOutcome(job, "skipped", error=reason)
