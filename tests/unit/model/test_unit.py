@@ -96,7 +96,7 @@ def test_the_connection_of_a_message_source_belongs_to_the_project() -> None:
         ),
     ],
 )
-def test_units_that_set_each_other_off_in_a_circle_are_refused(declarations: Any, message: str) -> None:  # noqa: ANN401 - declarations
+def test_units_that_set_each_other_off_in_a_circle_are_refused(declarations: Any, message: str) -> None:  # noqa: ANN401 - a way to make declarations of any kind
     with pytest.raises(ProjectError) as caught:
         Project.of(*declarations())
     assert str(caught.value) == message
