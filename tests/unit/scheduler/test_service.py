@@ -210,7 +210,7 @@ def test_a_pool_limits_how_many_run(world: World) -> None:
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
-        time.sleep(0.05)
+        time.sleep(0.3)
         with lock:
             running[0] -= 1
 
