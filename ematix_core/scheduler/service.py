@@ -47,7 +47,7 @@ class Options:
     parallel: int = 8
     pools: Mapping[str, int] = field(default_factory=dict)
     lease_seconds: float = 10.0
-    poll_seconds: float = 0.05
+    poll_seconds: float = 0.075
     task_options: Mapping[str, Any] = field(default_factory=dict)
     """What every Task is given: modules, directory, store, lock_wait."""
 
