@@ -38,6 +38,9 @@ class Decision:
     message: str | None = None
     """The position of the message that it runs for."""
     payload: Any = None
+    after: int | None = None
+    """The unit's last STARTED event that this rests on, 0 before the first: a later one makes it void.
+    None for messages: each has its run."""
     cause: tuple[str, ...] = ()
     """Why it runs, a line each, for people."""
 
@@ -190,7 +193,9 @@ def _for_events(
     if tick is not None:
         cause.append(f"tick {name}")
         moments.append(tick)
-    return Decision(unit.name, f"{unit.name}@{previous}", max(moments), unit.priority, tick=tick, cause=tuple(cause))
+    return Decision(
+        unit.name, f"{unit.name}@{previous}", max(moments), unit.priority, tick=tick, after=previous, cause=tuple(cause)
+    )
 
 
 def instant(moment: datetime) -> str:

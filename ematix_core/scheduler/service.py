@@ -236,7 +236,7 @@ class Scheduler:
             record = self._store.begin_workflow(
                 unit.name, trigger=_trigger(decision), unit=True, key=decision.key, tick=decision.tick,
                 parameters=parameters(unit, decision), cause=decision.cause, message=decision.message,
-                token=self._executions.token,
+                after=decision.after, token=self._executions.token,
             )  # fmt: skip
         except AlreadyRunningError as error:
             _log.info("%s is not started: %s", unit.name, error)

@@ -83,13 +83,15 @@ class RunStore(Protocol):
         parameters: Mapping[str, Any] | None = None,
         cause: Sequence[str] = (),
         message: str | None = None,
+        after: int | None = None,
         token: int | None = None,
     ) -> WorkflowRun:
         """Open the record that groups the runs of one start. The fields: see WorkflowRun.
 
         `unit`: writes the STARTED event in the same transaction (not for slices); `message`: the position of the
-        message that it consumes. Raises AlreadyRunningError while a run of the unit (or of the same slice) is open,
-        or when there is a run with this key; LeaseLostError when the lease of `token` is another's by now. A run
+        message that it consumes; `after`: the unit's last STARTED event that the caller knows of, 0 for none. Raises
+        AlreadyRunningError while a run of the unit (or of the same slice) is open, when there is a run with this key,
+        and when one has begun since `after`; LeaseLostError when the lease of `token` is another's by now. A run
         that is open but whose process is dead is closed as interrupted, with a FAILED event, and does not hinder;
         unless a scheduler began it and there is a living lease: then that scheduler continues it.
         """

@@ -14,7 +14,7 @@ from ematix_core.store.leases import living_lease
 from ematix_core.store.part import LostTurnError, StorePart, new_id, utc_now
 from ematix_core.store.process import ProcessIdentity, is_alive
 from ematix_core.store.records import SCHEDULER_LEASE, Event, EventKind, Status, WorkflowRun
-from ematix_core.store.tables import messages, workflow_runs
+from ematix_core.store.tables import events, messages, workflow_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +40,9 @@ _UPDATE_SEEN = sa.update(workflow_runs).where(
 _CONSUME = sa.update(messages).where(
     messages.c.unit == sa.bindparam("of_unit"), messages.c.position_digest == sa.bindparam("digest")
 )
+_LAST_STARTED = sa.select(sa.func.max(events.c.id)).where(
+    events.c.kind == EventKind.STARTED, events.c.name == sa.bindparam("unit")
+)
 _END_EVENTS = {Status.SUCCEEDED: EventKind.SUCCEEDED, Status.CANCELLED: EventKind.CANCELLED}
 
 
@@ -63,6 +66,7 @@ class WorkflowRecords(StorePart):
         parameters: Mapping[str, Any] | None = None,
         cause: Sequence[str] = (),
         message: str | None = None,
+        after: int | None = None,
         token: int | None = None,
     ) -> WorkflowRun:
         now = self._now()
@@ -75,7 +79,7 @@ class WorkflowRecords(StorePart):
 
         def insert(connection: sa.Connection) -> WorkflowRun:
             fencing.check(connection, token)
-            return _insert(connection, replace(wanted, workflow_run_id=new_id(now)), message)
+            return _insert(connection, replace(wanted, workflow_run_id=new_id(now)), message, after)
 
         def look_first(connection: sa.Connection) -> WorkflowRun:
             fencing.check(connection, token)
@@ -162,11 +166,18 @@ def end(connection: sa.Connection, run: WorkflowRun, status: Status, now: dateti
     return replace(run, status=status, finished_at=now, heartbeat_at=now, error=error)
 
 
-def _insert(connection: sa.Connection, run: WorkflowRun, message: str | None) -> WorkflowRun:
-    """Write a new run with its event. Raises IntegrityError when one is open, or has its key."""
+def _insert(connection: sa.Connection, run: WorkflowRun, message: str | None, after: int | None) -> WorkflowRun:
+    """Write a new run with its event.
+
+    Raises IntegrityError when one is open, or has its key; AlreadyRunningError when one has begun after that event.
+    """
     tells = run.unit and not run.slice
     if tells:
         run = replace(run, event=numbering.take(connection))
+    if after is not None:  # nobody can begin one from here on: the number is taken
+        last = connection.execute(_LAST_STARTED, {"unit": run.workflow}).scalar()
+        if last is not None and last > after:
+            raise AlreadyRunningError(f"workflow {run.workflow} has had a run since this was decided: event {last}")
     connection.execute(_INSERT, vars(run) | {
         "active": run.workflow if run.unit or run.slice else None, "parameters": dict(run.parameters) or None,
         "cause": list(run.cause) or None, "key_digest": None if run.key is None else digest(run.key),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,90 +19,17 @@ from ematix_core.errors import StoreError
 from ematix_core.model.project import Project
 from ematix_core.model.unit import units
 from ematix_core.scheduler.due import run_due
-from ematix_core.scheduler.executors.thread import ThreadExecutor
 from ematix_core.scheduler.forgetting import Forgetting
 from ematix_core.scheduler.listening import Listening
-from ematix_core.scheduler.service import Options, Scheduler
-from ematix_core.store import EventKind, Status, open_store
+from ematix_core.store import Status
+from tests.unit.scheduler.world import START, World, fail, job, target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ematix_core.engine.body import RunContext
-    from ematix_core.scheduler.observer import Observer
-    from ematix_core.store import SchedulerStore
-
-START = datetime(2026, 1, 1, 12, tzinfo=UTC)
-target = ematix.MemoryConnection("target")
-
-
-class Clock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def move(self, **length: float) -> None:
-        self.now += timedelta(**length)
-
-
-class World:
-    """A store, a clock, and schedulers over a project."""
-
-    def __init__(self, folder: Path) -> None:
-        self.clock = Clock()
-        self.url = f"sqlite:///{folder}/runs.db"
-        self.store: SchedulerStore = open_store(self.url, now=self.clock)
-        self.schedulers: list[Scheduler] = []
-        self.executors: list[ThreadExecutor] = []
-
-    def scheduler(
-        self,
-        *declarations: ematix.Job | ematix.Workflow,
-        holder: str = "first",
-        observers: Sequence[Observer] = (),
-        **options: Any,  # noqa: ANN401 - of Options
-    ) -> Scheduler:
-        project = Project.of(*declarations)
-        executor = ThreadExecutor(store=self.store, project=project)
-        made = Scheduler(
-            self.store,
-            executor,
-            units(project),
-            Options(holder=holder, **options),
-            clock=self.clock,
-            observers=observers,
-        )
-        self.schedulers.append(made)
-        self.executors.append(executor)
-        return made
-
-    def settle(self, scheduler: Scheduler, *, seconds: float = 10) -> None:
-        """Let the scheduler work until nothing runs and nothing is due."""
-        deadline = time.monotonic() + seconds
-        scheduler.step(0)
-        while not scheduler.idle():
-            assert time.monotonic() < deadline, "it never comes to rest"
-            scheduler.step(0.01)
-
-    def history(self) -> list[tuple[str, str]]:
-        """Return kind and name of each event but the first meetings."""
-        return [(event.kind.value, event.name) for event in self.store.events() if event.kind is not EventKind.SEEN]
-
-    def statuses(self, name: str) -> list[str]:
-        """Return how the runs of a workflow ended, the first one first."""
-        return [run.status.value for run in reversed(self.store.workflow_runs(workflow=name, limit=None))]
-
-    def close(self) -> None:
-        for scheduler in self.schedulers:
-            scheduler.leave()
-        for executor in self.executors:
-            executor.close()
-        self.store.close()
+    from ematix_core.store import WorkflowRun
 
 
 @pytest.fixture
@@ -111,21 +38,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.close()
-
-
-def job(name: str, work: Callable[[], object] = lambda: None, **options: Any) -> ematix.Job:  # noqa: ANN401 - of @job
-    """Return a job that loads one row after `work`."""
-
-    def body() -> pa.Table:
-        work()
-        return pa.table({"n": [1]})
-
-    return ematix.job(name=name, target=name, target_connection=target, **options)(body)
-
-
-def fail() -> None:
-    message = "broken on purpose"
-    raise ValueError(message)
 
 
 def test_a_tick_starts_a_run_once(world: World) -> None:
@@ -383,6 +295,27 @@ def test_old_runs_are_deleted_where_the_settings_say_how_long_they_are_kept(worl
         world.settle(scheduler)
         keep.rest()
     assert 5 <= len(world.statuses("hourly")) < 8
+
+
+def test_a_run_by_hand_within_two_looks_uses_up_what_was_decided(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    workflow = ematix.workflow("hourly", jobs=[job("a")], schedule="0 * * * *")
+    scheduler = world.scheduler(workflow)
+    scheduler.try_to_lead()
+    begin = world.store.begin_workflow
+
+    def begin_too_late(*args: Any, **options: Any) -> WorkflowRun:  # noqa: ANN401 - as the store takes them
+        monkeypatch.undo()
+        by_hand = begin("hourly", unit=True)
+        world.store.finish_workflow(by_hand.workflow_run_id, Status.SUCCEEDED)
+        return begin(*args, **options)
+
+    monkeypatch.setattr(world.store, "begin_workflow", begin_too_late)
+    world.clock.move(hours=1)
+    world.settle(scheduler)
+    assert [run.trigger for run in world.store.workflow_runs()] == ["manual"]
+    world.clock.move(hours=1)
+    world.settle(scheduler)
+    assert [run.trigger for run in world.store.workflow_runs()] == ["schedule", "manual"]
 
 
 def test_a_run_whose_beginning_was_not_heard_of_is_carried_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
