@@ -77,7 +77,7 @@ class Scheduler:
         )
         self._executions = Executions(
             store, executor, Slots(options.parallel, options.pools), task_options=options.task_options,
-            tell_end=lambda key, ending: self._inbox.put(lambda: self._end(key, ending)), finished=self._announce_end,
+            tell_end=lambda key, ending: self._inbox.put(lambda: self._end(key, ending)), finished=_announce_end,
         )  # fmt: skip
         self._triggers = Triggers(self._units.values())
         self._last_event = 0
@@ -120,7 +120,7 @@ class Scheduler:
 
     def stop_at_once(self) -> None:
         """End running jobs by force and leave: their loads roll back, and the next scheduler starts them again."""
-        self._inbox.put(self._executions.forget)
+        self._inbox.put(self._end_by_force)
         self.stop()
 
     def replace_units(self, units: Iterable[Unit]) -> None:
@@ -257,11 +257,6 @@ class Scheduler:
             self._inbox.put(lambda: self._end(key, ending))
             raise
 
-    def _announce_end(self, run: OpenRun, status: Status) -> None:
-        detail = "" if status is Status.SUCCEEDED or not run.error else f": {run.error}"
-        level = logging.INFO if status is Status.SUCCEEDED else logging.WARNING
-        _log.log(level, "%s %s (run %s)%s", run.unit.name, status, run.id, detail)
-
     def _replace(self, units: tuple[Unit, ...]) -> None:
         self._units = {unit.name: unit for unit in units}
         self._triggers.replace(units)
@@ -286,10 +281,15 @@ class Scheduler:
         for observer in self._observers:
             observer.rest()
 
+    def _end_by_force(self) -> None:
+        if self._executions.busy:
+            _log.info("stopped at once: the next scheduler starts running jobs again (%d)", self._executions.busy)
+        self._executions.forget()
+
     def _drain(self) -> None:
         """Wait until what runs has ended, and give the lease back."""
         if self._executions.busy:
-            _log.info("stopping: %d running jobs are waited for", self._executions.busy)
+            _log.info("stopping: running jobs are waited for (%d); once more ends them", self._executions.busy)
         while self.leading and self._executions.busy:
             self.step()
         self.leave()
@@ -301,6 +301,12 @@ class Scheduler:
         if (again := self._executions.next_moment()) is not None:
             moments.append(again)
         return max(0.0, min(moments))
+
+
+def _announce_end(run: OpenRun, status: Status) -> None:
+    detail = "" if status is Status.SUCCEEDED or not run.error else f": {run.error}"
+    level = logging.INFO if status is Status.SUCCEEDED else logging.WARNING
+    _log.log(level, "%s %s (run %s)%s", run.unit.name, status, run.id, detail)
 
 
 def _trigger(decision: Decision) -> str:
