@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE # start-up is measured as users have it: with c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: demo test fast lint servers bench docs build crash soak help clean
+.PHONY: demo test fast lint servers bench docs build crash soak orchestrator-versions spark help clean
 
 $(READY): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"ematix needs Python 3.11 or newer, and $(PYTHON) is {sys.version.split()[0]}: set PYTHON=/path/to/python3.11")'
@@ -21,23 +21,31 @@ demo: $(READY) ## a small shop, from files to a warehouse with history, in one m
 	$(BIN)/python examples/shop/demo.py
 
 test: servers lint docs ## everything that must hold before a merge: lint, all tests, docs
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=40
 
-fast: $(READY) ## ruff, unit and architecture tests: under a minute, no servers
+fast: $(READY) ## ruff, unit and architecture tests, without those of the pages: three minutes, no servers
 	$(BIN)/ruff check && $(BIN)/ruff format --check
-	$(BIN)/python -m pytest -n 2 tests/unit tests/architecture
+	$(BIN)/python -m pytest -n 2 tests/unit tests/architecture -k 'not snippets_of_the_page_run'
 
 lint: $(READY) ## ruff, mypy, layers
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
 
-servers: $(READY) ## PostgreSQL, MariaDB and MySQL for the tests, on loopback, in .servers/; docs/how-to/servers.md
+servers: $(READY) ## the servers of the tests, on loopback, in .servers/; docs/how-to/servers.md
 	$(BIN)/python -m tools.servers up
 
-bench: $(READY) ## ratios against peers, measured in one run; memory; start-up; the scheduler: an hour, 6 GB of disk
+bench: $(READY) ## ratios against peers, measured in one run; memory; start-up; the scheduler: two hours, 8 GB of disk
 	$(BIN)/python -m benchmarks.moves
+	$(BIN)/python -m benchmarks.lake
+	$(BIN)/python -m benchmarks.lake.s3
+	$(BIN)/python -m benchmarks.tpch
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.scheduler
+	$(BIN)/python -m benchmarks.airflow_adapter
+	$(BIN)/python -m benchmarks.dagster_adapter
+	$(BIN)/python -m benchmarks.streams
+	$(BIN)/python -m benchmarks.functions
+	$(BIN)/python -m benchmarks.changes
 
 docs: $(READY) ## the documentation, in site/
 	$(BIN)/mkdocs build --strict --quiet
@@ -51,8 +59,14 @@ crash: $(READY) ## kill at every failpoint, run again, compare: the full set
 soak: $(READY) ## property tests with the full number of cases
 	EMATIX_SOAK=1 $(BIN)/python -m pytest tests/property
 
+orchestrator-versions: $(READY) ## the adapters' tests under older Airflows and Dagsters, in .orchestrators/: ten minutes
+	$(BIN)/python -m tools.orchestrator_versions
+
+spark: $(READY) ## Delta tables between ematix and a running Spark, each way, in .spark/: Java 17, Maven, five minutes
+	$(BIN)/python -m tools.spark
+
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 clean: ## remove what the other targets made
-	rm -rf .venv build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .orchestrators .spark .venv build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

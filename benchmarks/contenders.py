@@ -41,6 +41,8 @@ class Phase:
 
     name: str
     table: str = "lineitem"
+    goals: bool = True
+    """Whether the goals of the move hold for it, or it only makes what the next one changes."""
 
 
 ONCE = (Phase("first"),)
@@ -64,6 +66,8 @@ class Move:
     phases: tuple[Phase, ...] = ONCE
     inside: bool = False
     """Source and target are in one database."""
+    most_mib: int | None = None
+    """What ours may take of memory, at its peak."""
 
     @property
     def servers(self) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from benchmarks.places import Peers
 
-_OURS = ("ematix", "duckdb", "pyarrow", "adbc-driver-sqlite", "asyncpg", "pgpq", "connectorx", "pymysql")
+_OURS = (
+    "ematix", "duckdb", "pyarrow", "adbc-driver-sqlite", "asyncpg", "pgpq", "connectorx", "deltalake", "pymysql",
+)  # fmt: skip
 _PEERS = (
     "dlt", "ingestr", "sling", "connectorx", "duckdb", "pyarrow", "sqlalchemy", "psycopg2-binary",
     "adbc-driver-postgresql", "pymysql",
@@ -32,16 +34,17 @@ def describe(ours: Path, peers: Peers | None = None) -> dict[str, object]:
         "python": platform.python_version(),
         "load_average_before": [round(value, 1) for value in os.getloadavg()],
         "commit": _said(["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]),
-        "versions": _versions(ours, _OURS),
+        "versions": versions(ours, _OURS),
     }
     if peers is not None:
-        earlier = _versions(peers.ematix_flow.with_name("python"), ("ematix-flow",))
-        facts["peer_versions"] = _versions(peers.python, _PEERS) | earlier
+        earlier = versions(peers.ematix_flow.with_name("python"), ("ematix-flow",))
+        facts["peer_versions"] = versions(peers.python, _PEERS) | earlier
         facts["sqlite3_command"] = _said(["sqlite3", "-version"]).split()[0] if shutil.which("sqlite3") else "none"
     return facts
 
 
-def _versions(python: Path, names: tuple[str, ...]) -> dict[str, str]:
+def versions(python: Path, names: tuple[str, ...]) -> dict[str, str]:
+    """Return what is installed in an environment."""
     script = f"from importlib.metadata import version\nfor n in {names}: print(n, version(n))"
     return dict(line.split() for line in _said([str(python), "-c", script]).splitlines())
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.contenders import Contender, Move, Phase
+    from benchmarks.places import Home
 
 
 def main() -> None:
@@ -50,7 +51,8 @@ def main() -> None:
         with Sources(data(label), changed, which) as sources:
             for move in moves:
                 course = Course.laid(move, sources)
-                for outcome in Contest(course, SIZES[label], ours, peers).held(
+                invited = contenders(move, course.ends, ours, peers)
+                for outcome in Contest(course, SIZES[label], invited, peers).held(
                     options.rounds, options.only, options.without
                 ):
                     outcomes.append(outcome)
@@ -102,21 +104,22 @@ class Contest:
 
     course: Course
     rows: int
-    ours: Ours
-    peers: Peers
+    contenders: Sequence[Contender]
+    """Who takes part, ours first."""
+    peers: Home
 
     def held(self, rounds: int, only: Sequence[str], without: Sequence[str]) -> list[Outcome]:
         """Run every contender once a round, each round beginning with another one. Return an outcome for each phase."""
         move = self.course.move
-        invited = contenders(move, self.course.ends, self.ours, self.peers)
-        invited = [c for c in invited if c is invited[0] or not only or any(text in c.name for text in only)]
+        first = self.contenders[0]
+        invited = [c for c in self.contenders if c is first or not only or any(text in c.name for text in only)]
         invited = [c for c in invited if not any(text in c.name for text in without)]
         found = {
             phase.name: [Entry(contender, missing=contender.missing) for contender in invited] for phase in move.phases
         }
         for number in range(rounds):
-            first = number % len(invited)
-            for place in [*range(first, len(invited)), *range(first)]:
+            begin = number % len(invited)
+            for place in [*range(begin, len(invited)), *range(begin)]:
                 self._run(invited[place], {name: entries[place] for name, entries in found.items()})
         return [Outcome(move, phase, self.rows, found[phase.name]) for phase in move.phases]
 

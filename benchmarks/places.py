@@ -13,7 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
 RESULTS = HERE / "results"
-EXTRAS = "mysql,postgres,sqlite"
+EXTRAS = "cloud,delta,mysql,postgres,sqlite"
 
 
 def data(label: str) -> Path:
@@ -75,30 +75,11 @@ def _install(python: Path, *what: str, patience: float | None = None) -> None:
 
 
 @dataclass(frozen=True)
-class Peers:
-    """The environments of the peers."""
+class Home:
+    """An environment of peers, and the home that it has of its own: the peers keep state and drivers there."""
 
     python: Path
-    ingestr: Path
-    sling: Path
-    ematix_flow: Path
-    """The command of ematix-flow, which has an environment of its own."""
     home: Path
-    """A home of their own: the peers keep state and drivers there."""
-    preload: str
-    """The library of Python, which DuckDB's driver needs in a process that is no Python; empty when there is none."""
-
-    @classmethod
-    def prepared(cls) -> Peers:
-        """Return the environments, each made anew when its file of requirements has changed."""
-        folder, earlier = environment("requirements.txt", "peers"), environment("ematix_flow.txt", "ematix-flow")
-        home = CACHE / "home"
-        _write_driver_manifest(home, next(folder.glob("lib/python*/site-packages/_duckdb*.so")))
-        sling = next(folder.glob("lib/python*/site-packages/sling_linux_amd64/bin/sling-linux-amd64"))
-        return cls(
-            folder / "bin" / "python", folder / "bin" / "ingestr", sling, earlier / "bin" / "flow", home,
-            _shared_python(),
-        )  # fmt: skip
 
     def forget(self) -> None:
         """Remove what dlt has loaded so far: a run begins without it."""
@@ -113,6 +94,30 @@ class Peers:
             "RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR", "INGESTR_DISABLE_TELEMETRY": "true",
             "SLING_DISABLE_TELEMETRY": "true", "SLING_HOME_DIR": str(self.home / "sling"),
         }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Peers(Home):
+    """The environments of the peers."""
+
+    ingestr: Path
+    sling: Path
+    ematix_flow: Path
+    """The command of ematix-flow, which has an environment of its own."""
+    preload: str
+    """The library of Python, which DuckDB's driver needs in a process that is no Python; empty when there is none."""
+
+    @classmethod
+    def prepared(cls) -> Peers:
+        """Return the environments, each made anew when its file of requirements has changed."""
+        folder, earlier = environment("requirements.txt", "peers"), environment("ematix_flow.txt", "ematix-flow")
+        home = CACHE / "home"
+        _write_driver_manifest(home, next(folder.glob("lib/python*/site-packages/_duckdb*.so")))
+        sling = next(folder.glob("lib/python*/site-packages/sling_linux_amd64/bin/sling-linux-amd64"))
+        return cls(
+            folder / "bin" / "python", home, folder / "bin" / "ingestr", sling, earlier / "bin" / "flow",
+            _shared_python(),
+        )  # fmt: skip
 
 
 def _write_driver_manifest(home: Path, library: Path) -> None:

@@ -29,6 +29,11 @@ class Entry:
         """Median wall time."""
         return median(run.seconds for run in self.runs)
 
+    @property
+    def peak_mib(self) -> float:
+        """Median peak of memory."""
+        return median(run.peak_mib for run in self.runs)
+
 
 @dataclass
 class Outcome:
@@ -60,7 +65,11 @@ class Outcome:
 
     def verdicts(self) -> list[str]:
         """Say for each goal of the move whether it is met."""
-        return [self._verdict(goal) for goal in self.move.goals]
+        found = [self._verdict(goal) for goal in self.move.goals if self.phase.goals]
+        if self.move.most_mib is not None and self.ours.runs:
+            said = "met" if self.ours.peak_mib <= self.move.most_mib else "missed"
+            found.append(f"{said}: {self.ours.peak_mib:.0f} MiB of memory, wanted {self.move.most_mib} MiB")
+        return found
 
     def _verdict(self, goal: Goal) -> str:
         if not self.ours.runs:
@@ -83,11 +92,10 @@ def table(outcome: Outcome) -> str:
             lines.append(f"  {entry.contender.name:34}  {entry.missing}")
             continue
         cpu = median(run.cpu_seconds for run in entry.runs)
-        peak = median(run.peak_mib for run in entry.runs)
         ratio = f"{outcome.ratio(entry):.2f} x" if outcome.ours.runs else ""
         lines.append(
             f"  {entry.contender.name:34}{entry.seconds:>9.2f}{outcome.rows / entry.seconds:>11,.0f}"
-            f"{cpu:>8.2f}{median(entry.server_cpu):>14.2f}{peak:>10.0f}{ratio:>12}"
+            f"{cpu:>8.2f}{median(entry.server_cpu):>14.2f}{entry.peak_mib:>10.0f}{ratio:>12}"
         )
     return "\n".join([*lines, *(f"  {verdict}" for verdict in outcome.verdicts())])
 

@@ -1,7 +1,7 @@
 """The tables of docs/benchmarks.md: `python -m benchmarks.tables results/moves-1M.json results/moves-6M.json`.
 
 Prints first a line for each goal, with a column for every size, then a table for each move. Of results/memory.json it
-prints the table of memory.
+prints the table of memory, of results/tpch.json that of the queries.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ def main() -> None:
     for result in results:
         if "jobs" in result:
             print("\n".join(memory(result)))
+        if "tpch" in result:
+            print("\n".join(queries(result)))
     measured = [result for result in results if "moves" in result]
     if measured:
         print("\n".join([*summary(measured), *(line for result in measured for line in details(result))]))
@@ -73,6 +75,17 @@ def memory(result: Result) -> list[str]:
             low, high = found[f"peak_mib_{few}"], found[f"peak_mib_{many}"]
             lines.append(_row(_words(job), load, f"{low} MiB", f"{high} MiB", f"{high / low:.2f}", found["said"]))
     return [*lines, ""]
+
+
+def queries(result: Result) -> list[str]:
+    """Return the table of TPC-H: a row for each query, and for each way its time as a multiple of DuckDB's."""
+    ways = result["tpch"]
+    lines = [_row("query", *ways), _row(*["---"] * (1 + len(ways)))]
+    for name in next(iter(ways.values()))["queries"]:
+        cells = (way["queries"][name] for way in ways.values())
+        lines.append(_row(name, *(f"{cell['ours']:.3f} s, {cell['ratio']:.2f} {TIMES}" for cell in cells)))
+    means = (f"{way['mean']:.2f} {TIMES}: **{way['verdicts'][0].partition(':')[0]}**" for way in ways.values())
+    return [*lines, _row("geometric mean", *means), ""]
 
 
 def _contender(found: Result) -> str:

@@ -26,8 +26,24 @@ def sums(path: Path) -> list[str]:
         with duckdb.connect(str(path), read_only=True) as database:
             (schema,) = database.execute(_FIND).fetchall()[0]
             return _text(database.execute(f"SELECT {_SUMS} FROM {schema}.lineitem").fetchone())
+    if (path / "_delta_log").is_dir():
+        return _delta_sums(path)
     with duckdb.connect() as database:
         return _text(database.execute(f"SELECT {_SUMS} FROM '{_parquet(path)}'").fetchone())
+
+
+def _delta_sums(path: Path) -> list[str]:
+    """Return the same of a Delta table, of a table with history its current rows, and the number of all rows."""
+    import duckdb
+    from deltalake import DeltaTable
+
+    table = DeltaTable(str(path))
+    files = [uri.removeprefix("file://") for uri in table.file_uris()]
+    current = "WHERE is_current" if any(field.name == "is_current" for field in table.schema().fields) else ""
+    with duckdb.connect() as database:
+        found = _text(database.execute(f"SELECT {_SUMS} FROM read_parquet({files}) {current}").fetchone())
+        (every,) = database.execute(f"SELECT count(*) FROM read_parquet({files})").fetchall()[0]
+        return [*found, str(every)] if current else found
 
 
 def _lineitem_file(path: Path) -> Path:

@@ -19,11 +19,13 @@
         │   ├── MissingSourceError         file or table not there
         │   └── BadRowError                a malformed line, with file and line number
         ├── SqlError                       a statement was refused; carries statement and position
-        ├── DriftError                     the table and the rows differ in a way that on_drift forbids
+        ├── DriftError                     the table and the rows differ in a way that on_drift, or a registry, forbids
         ├── ConversionError                a value does not fit its column
         ├── KeyViolationError              NULL or duplicate merge keys
         ├── CheckFailedError               a data check with severity "fail"
         ├── EmptySourceError               deletes requested with an empty source
+        ├── FunctionError                  a Python function in SQL or over a batch raised
+        ├── ResultError                    a Python function returned what it was not declared to
         ├── AccessError                    the system refuses the user, or what the user may do
         ├── ConnectError      [Transient]  cannot reach or open the system
         ├── LockedError       [Transient]  another process holds the system
@@ -211,7 +213,7 @@ class SqlError(RunError):
 
 
 class DriftError(RunError):
-    """The rows and the table differ in a way that the drift policy forbids."""
+    """The rows and the table differ in a way that the drift policy forbids; or a registry refuses their schema."""
 
 
 class ConversionError(RunError):
@@ -223,11 +225,27 @@ class KeyViolationError(RunError):
 
 
 class CheckFailedError(RunError):
-    """A data check with severity `fail` found rows that break it; nothing was committed."""
+    """A data check with severity `fail` found rows that break it; nothing was committed.
+
+    `check` is its name, `table` the target's.
+    """
+
+    def __init__(self, what: str, *, check: str = "", table: str = "", where: str = "", hint: str = "") -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.check = check
+        self.table = table
 
 
 class EmptySourceError(RunError):
     """Deletes were asked for and the source is empty: refused, because it would delete everything."""
+
+
+class FunctionError(RunError):
+    """A Python function, in SQL or over a batch, raised for the rows it was given; `__cause__` is its exception."""
+
+
+class ResultError(RunError):
+    """A Python function, in SQL or over a batch, returned another type or length than it was declared to."""
 
 
 class AccessError(RunError):

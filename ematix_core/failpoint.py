@@ -1,11 +1,12 @@
 """Failpoints: named places before and after every external effect, where a test can kill the process.
 
-In production a failpoint costs one comparison. Two environment variables, read once, arm them:
+In production a failpoint costs one comparison. Environment variables, read once, arm them:
 
-- `EMATIX_FAILPOINT=name` or `name#3`: SIGKILL this process at the (third) time that the point is reached.
+- `EMATIX_FAILPOINT=name` or `name#3`: SIGKILL this process at the (third) time that the point is reached; with
+  `EMATIX_FAILPOINT_SIGNAL=STOP` it is stopped there, until somebody sends SIGCONT.
 - `EMATIX_FAILPOINT_TRACE=file`: append the name of every point reached, one a line, to find out which exist.
 
-The crash harness in `ematix_core.testing.crash` uses the second to list the points of a scenario and the first to
+The crash harness in `ematix_core.testing.crash` uses the last to list the points of a scenario and the first to
 die at each of them.
 """
 
@@ -18,6 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 _ARMED, _, _NTH = os.environ.get("EMATIX_FAILPOINT", "").partition("#")
+_SIGNAL = signal.Signals[f"SIG{os.environ.get('EMATIX_FAILPOINT_SIGNAL', 'KILL')}"]
 _TRACE = os.environ.get("EMATIX_FAILPOINT_TRACE", "")
 _ACTIVE = bool(_ARMED or _TRACE)
 _reached: Counter[str] = Counter()
@@ -34,4 +36,4 @@ def failpoint(name: str) -> None:
             with Path(_TRACE).open("a", encoding="utf-8") as trace:
                 trace.write(f"{name}\n")
         if name == _ARMED and _reached[name] == int(_NTH or 1):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), _SIGNAL)

@@ -1,14 +1,32 @@
-"""What holds for every test session: in CI a skipped test is a failure, and its reason is printed."""
+"""What holds for every test session: in CI a skipped test is a failure, and files do not see each other's projects."""
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytest_plugins = ["tests.servers.s3", "tests.servers.kafka", "tests.servers.registry"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _projects_are_forgotten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Leave no project of this file's tests behind: the next file's may have modules of the same names."""
+    paths, known, folder = sys.path[:], set(sys.modules), tmp_path_factory.getbasetemp()
+    yield
+    sys.path[:] = paths
+    for name in set(sys.modules) - known:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file is not None and Path(file).is_relative_to(folder):
+            del sys.modules[name]
+    importlib.invalidate_caches()
 
 
 def _skips(config: pytest.Config) -> Iterator[tuple[str, str]]:

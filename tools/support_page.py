@@ -22,6 +22,7 @@ HEAD = """\
 
 This page is made from the capability records of the backends (`ematix_core.backends.<kind>`); each flag there has the
 vendor's page beside it. What a system cannot do raises `UnsupportedError` when a job is planned, never half-way.
+Connections of kind `federated` [join the others' tables](../how-to/join-connections.md), and are only read.
 """
 MODES = ("append", "truncate", "merge", "scd2")
 NO = "-"
@@ -39,13 +40,14 @@ FEATURES: tuple[tuple[str, Callable[[Dialect], str]], ...] = (
     ('`on_drift="evolve"` widens a column', lambda d: _yes(d.alter_type) if d.ddl else "in new files"),
     ("one writing process", lambda d: "yes: jobs queue" if d.one_writer else "no"),
     ("most digits of a `Numeric`", lambda d: str(d.limits.get("numeric_precision", 76))),
+    ("`maintenance=`", lambda d: ", ".join(sorted(d.maintenance)) or NO),
     ("bulk load", lambda d: d.bulk),
 )
 
 
 def page() -> str:
     """Return the page's text."""
-    dialects = [registry.dialect(kind) for kind in registry.MODULES]
+    dialects = [dialect for kind in registry.MODULES if (dialect := registry.dialect(kind)).modes]
     modes = [[f"mode `{mode}`", *(_yes(mode in dialect.modes) for dialect in dialects)] for mode in MODES]
     features = [[label, *(cell(dialect) for dialect in dialects)] for label, cell in FEATURES]
     kinds = [[f"`{kind.label()}`", *(_type(dialect, kind) for dialect in dialects)] for kind in column_types()]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from airflow.providers.standard.operators.python import PythonOperator  # type: ignore[import-not-found]  # only in its own environment
-from airflow.sdk import DAG  # type: ignore[import-not-found]  # see above
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import DAG
 
 CHAIN = 10
 WIDE = 40

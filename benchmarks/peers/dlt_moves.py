@@ -68,13 +68,14 @@ def _rows(move: str, source: str) -> Any:  # noqa: ANN401 - see _sqlite
             "postgres_to_postgres"
             | "postgres_to_duckdb"
             | "postgres_to_parquet"
+            | "postgres_to_delta"
             | "mysql_to_postgres"
             | "mysql_to_duckdb"
         ):
             return _database(source, backend)
-        case "parquet_to_duckdb" | "parquet_to_postgres" | "parquet_to_mysql":
+        case "parquet_to_duckdb" | "parquet_to_postgres" | "parquet_to_mysql" | "parquet_to_delta":
             return _files(source, read_parquet(chunksize=CHUNK, use_pyarrow=True))
-        case "csv_to_parquet":
+        case "csv_to_parquet" | "csv_to_delta":
             return _files(source, read_csv_duckdb(chunk_size=CHUNK, use_pyarrow=True))
         case "duckdb_to_sqlite":
             return _duckdb(source)
@@ -90,13 +91,16 @@ def _destination(move: str, target: str) -> Any:  # noqa: ANN401 - see _sqlite
         return dlt.destinations.sqlalchemy(_sqlalchemy(target))
     if "_to_sqlite" in move:
         return dlt.destinations.sqlalchemy(f"sqlite:///{target}")
-    return dlt.destinations.filesystem(Path(target).as_uri())
+    folder = Path(target).parents[1] if "_to_delta" in move else Path(target)
+    return dlt.destinations.filesystem(folder.as_uri())
 
 
 def _dataset(move: str, target: str) -> str:
     """Return the schema of the table: MySQL has databases in its place."""
     if "_to_mysql" in move:
         return target.rpartition("/")[2]
+    if "_to_delta" in move:
+        return Path(target).parent.name
     return "target" if "_to_postgres" in move else "main"
 
 
@@ -104,7 +108,10 @@ def main() -> None:
     """Run one move."""
     move, source, target = sys.argv[1:]
     pipeline = dlt.pipeline("moves", destination=_destination(move, target), dataset_name=_dataset(move, target))
-    pipeline.run(_rows(move, source), loader_file_format="parquet", write_disposition="append")
+    table_format = "delta" if "_to_delta" in move else None
+    pipeline.run(
+        _rows(move, source), loader_file_format="parquet", write_disposition="append", table_format=table_format
+    )
 
 
 if __name__ == "__main__":

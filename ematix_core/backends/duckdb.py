@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.connection import driver, open_duck
 from ematix_core.backends.duck.memory import WORKING
-from ematix_core.backends.duck.session import LIMITS, TYPES, DuckSession, DuckSource, statement, transaction
+from ematix_core.backends.duck.session import DuckSession, DuckSource, statement, transaction
+from ematix_core.backends.duck.types import LIMITS, TYPES
 from ematix_core.backends.protocols import LocalQuery
 from ematix_core.backends.tables import TableTarget
 from ematix_core.errors import ConfigError, ConnectError, EmatixError
@@ -107,6 +108,7 @@ class DuckDBSource(DuckSource):
         if self._path.exists():
             return super().schema(query)
         empty = DuckSource(open_duck)
+        empty.take_functions(self._functions)
         try:
             return empty.schema(query)
         except EmatixError:

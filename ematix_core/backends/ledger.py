@@ -36,7 +36,7 @@ _FILES_A_STATEMENT = 500
 class SqlLedger:
     """Reads and writes the bookkeeping through a session. Tables that are not there mean that there were no loads.
 
-    Rows are only ever inserted; the last load of a scope is the one with the latest `loaded_at`.
+    Rows are inserted, unless a record `replaces` those of its scope; the last one has the latest `loaded_at`.
     """
 
     def __init__(self, session: Session, *, text: str = "VARCHAR", rows: Rows | None = None) -> None:
@@ -69,6 +69,8 @@ class SqlLedger:
     def record_load(self, record: LoadRecord, files: Sequence[SourceFile]) -> None:
         """Insert the load and its files, making the tables the first time."""
         self.create()
+        if record.replaces:
+            self.session.execute(f"DELETE FROM {LOADS} WHERE scope = :scope", {"scope": record.scope})  # noqa: S608 - our own table name
         values = {
             "scope": record.scope,
             "load_id": record.load_id,

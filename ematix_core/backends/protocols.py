@@ -1,7 +1,8 @@
 """What a backend offers the engine, as structural protocols.
 
 A backend module has three names: `DIALECT`, `source(connection) -> Source` and `target(connection) -> Target`; the
-last two raise UnsupportedError where a system has no such role. Connections arrive with their secrets resolved.
+last two raise UnsupportedError where a system has no such role. See `stream_protocols` for two more. Connections arrive
+with their secrets resolved.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from ematix_core.backends.storage.folder import Folder
     from ematix_core.errors import EmatixError
     from ematix_core.model.connection import Connection
+    from ematix_core.model.maintenance import Maintenance
     from ematix_core.model.table import Column, TableName
     from ematix_core.sql.dialect import Dialect
 
@@ -61,6 +64,10 @@ class LocalQuery:
     setup: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     relayed: bool = False
+    group: int = 0
+    """Bytes of the largest Parquet row group that is read, in the file; 0 when it is none that matters."""
+    places: tuple[Folder, ...] = field(default=(), repr=False)
+    """Object stores whose files are read."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ class LoadRecord:
     """One committed load, kept in the target itself, in the same transaction as its rows.
 
     `scope` names job and target. `watermark` is JSON text or None. `counts` by Count value plus `rows_read`.
+    `replaces`: the earlier records of the scope are of no more use, as those of a stream that goes on.
     """
 
     scope: str
@@ -75,6 +83,7 @@ class LoadRecord:
     loaded_at: datetime
     watermark: str | None
     counts: Mapping[str, int]
+    replaces: bool = field(default=False, compare=False)
 
 
 class Source(Protocol):
@@ -89,7 +98,12 @@ class Source(Protocol):
         """
         ...
 
-    # A source may also have `columns(query) -> tuple[Column, ...]`: `columns_from` of its schema, told without Arrow.
+    # A source may also have `interrupt()`, which stops its query from another thread: its reader raises CancelledError;
+    # `columns(query) -> tuple[Column, ...]`: `columns_from` of its schema, told without Arrow;
+    # for one that reads several systems `parts`, their sources, whose `exclusive` is asked instead of its own, and
+    # `asks(query) -> tuple[tuple[str, str], ...]`, what it sends to each connection, by name, for plans;
+    # and `take_functions(functions)`, called before anything else, when its queries can call functions of the user's;
+    # `local_query` is not asked then, as the target's session does not know them.
 
     def read(self, query: Query) -> pa.RecordBatchReader:
         """Start the query and return its rows in bounded batches (at most 122,880 rows each).
@@ -218,6 +232,37 @@ class KeyCheckingSession(Session, Protocol):
         ...
 
 
+class ModeCheckingSession(Session, Protocol):
+    """A session of a system in which an existing table may refuse some modes."""
+
+    def check_mode(self, table: TableName, mode: str) -> None:
+        """Raise UnsupportedError for a mode that this table does not take. Called while a load of it is planned."""
+        ...
+
+
+class LookingSession(Session, Protocol):
+    """A session that knows through what else its tables are read.
+
+    Without it, a `truncate` of rows from the same database stages them first, whatever they come from.
+    """
+
+    def readers(self, table: TableName) -> Sequence[str] | None:
+        """Return the names by which a query may read the table although they are not its own.
+
+        Views, functions, tables of which it is a part. None when emptying the table may change others, too (a foreign
+        key that cascades, a trigger), or when that cannot be told. Called while a `truncate` is planned.
+        """
+        ...
+
+
+class ReadingSession(Session, Protocol):
+    """A session that reads files by itself: it has to know where they are, and how much memory that takes."""
+
+    def prepare(self, local: LocalQuery) -> None:
+        """Open the query's places, and make room for its row groups. Called before a local query that has such."""
+        ...
+
+
 class MakingSession(Session, Protocol):
     """A session of a system whose Dialect says `creates_filled`."""
 
@@ -235,6 +280,26 @@ class MakingSession(Session, Protocol):
 
         `query` reads them as SOURCE (see `sql.shape`), and may read the target, to which nobody else writes any more.
         `columns` are the rows' columns, of the types that staging would have.
+        """
+        ...
+
+
+class MaintainingTarget(Protocol):
+    """A target of a system whose Dialect names steps of `maintenance`."""
+
+    def check_maintenance(self, table: TableName, steps: Sequence[Maintenance]) -> None:
+        """Raise UnsupportedError for a step that this very table cannot be given. The table may not exist yet."""
+        ...
+
+    def maintain(
+        self, table: TableName, step: Maintenance, at: datetime, *, only_due: bool, dry_run: bool
+    ) -> Mapping[str, int] | None:
+        """Carry out the step outside of any transaction and return its counts; None when it is not due.
+
+        Called after the commit, or by hand; may run beside other writers and may be killed: neither may lose a row.
+        `at` is the time, which is noted for `every`. `only_due`: when the step's `every` says so, else at once.
+        `dry_run`: return what the counts would be, as far as the system can tell, and change nothing.
+        Raises ConflictError when other writers kept it from coming to an end, MissingSourceError without a table.
         """
         ...
 

@@ -6,17 +6,21 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
-from ematix_core.errors import ConfigError, near
+from ematix_core.errors import ConfigError, UnsupportedError, near
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from ematix_core.backends.protocols import Source, Target
+    from ematix_core.backends.stream_protocols import StreamQuery, StreamSource, VersionLog
     from ematix_core.model.connection import Connection
     from ematix_core.sql.dialect import Dialect
 
 MODULES = {
+    "delta": "ematix_core.backends.delta",
     "duckdb": "ematix_core.backends.duckdb",
+    "federated": "ematix_core.backends.federated",
+    "kafka": "ematix_core.backends.kafka",
     "memory": "ematix_core.backends.memory",
     "mysql": "ematix_core.backends.mysql",
     "objects": "ematix_core.backends.objects",
@@ -45,6 +49,35 @@ def source(connection: Connection) -> Source:
 def target(connection: Connection) -> Target:
     """Return what writes to the connection. Raises MissingDriverError; UnsupportedError when it cannot be written."""
     return cast("Target", _module(connection.kind).target(connection))
+
+
+def stream_source(connection: Connection, query: StreamQuery) -> StreamSource:
+    """Return what reads from the connection without end; it connects when it is first asked.
+
+    Raises MissingDriverError, ConfigError for an option; UnsupportedError for a kind that is no stream.
+    """
+    module = _module(connection.kind)
+    if not hasattr(module, "stream_source"):
+        raise UnsupportedError(
+            f"connection {connection.name} of kind {connection.kind} cannot be read as a stream",
+            hint=f"Kinds that can: {', '.join(_with('stream_source'))}.",
+        )
+    return cast("StreamSource", module.stream_source(connection, query))
+
+
+def version_log(connection: Connection, table: str) -> VersionLog:
+    """Return what tells the versions of a table. Raises MissingDriverError; UnsupportedError for a kind without."""
+    module = _module(connection.kind)
+    if not hasattr(module, "version_log"):
+        raise UnsupportedError(
+            f"tables of connection {connection.name} of kind {connection.kind} have no versions",
+            hint=f"Kinds that keep versions: {', '.join(_with('version_log'))}.",
+        )
+    return cast("VersionLog", module.version_log(connection, table))
+
+
+def _with(role: str) -> list[str]:
+    return [kind for kind in sorted(MODULES) if hasattr(import_module(MODULES[kind]), role)]
 
 
 def _module(kind: str) -> ModuleType:

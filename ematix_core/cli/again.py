@@ -98,7 +98,7 @@ def _work(record: Run | WorkflowRun, project: Project) -> Workflow | tuple[Job, 
         return project.workflows[record.workflow]
     if record.unit and record.workflow not in project.jobs:
         return project.workflow(record.workflow)
-    return tuple(project.job(name) for name in record.workflow.split(", "))
+    return tuple(project.job(name) for name in record.jobs or record.workflow.split(", "))
 
 
 def _parameters(store: RunStore, record: Run | WorkflowRun) -> Mapping[str, Any]:

@@ -16,10 +16,12 @@ from ematix_core.cli.list import connection_data, connection_rows
 from ematix_core.cli.loading import known_connections, load_if_any
 from ematix_core.cli.options import ListByDefault, project_options
 from ematix_core.cli.output import print_json, print_table, styled_status
+from ematix_core.config.connections import with_sources
+from ematix_core.config.settings import Settings
 from ematix_core.errors import ConnectError, EmatixError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ematix_core.config.connections import FoundConnection
     from ematix_core.model.connection import Connection
@@ -63,7 +65,7 @@ def check(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) ->
     """
     project = load_if_any(modules)
     written = {target.connection_name for job in project.jobs.values() for target in job.targets}
-    checks = check_all(known_connections(names, project), written)
+    checks = check_all(known_connections(names, project), project.connections, written)
     if as_json:
         print_json({"connections": [one.data() for one in checks]})
     elif not checks:
@@ -104,21 +106,24 @@ class Check:
         return (self.name, self.kind, styled_status(self.status), self.seconds, answer)
 
 
-def check_all(found: Sequence[FoundConnection], written: Collection[str] = ()) -> list[Check]:
+def check_all(
+    found: Sequence[FoundConnection], declared: Mapping[str, Connection], written: Collection[str] = ()
+) -> list[Check]:
     """Open the connections, several at a time, and return the checks in the order given.
 
-    `written` names the connections that jobs write to: the first run makes their files.
+    `declared` are the project's own, which others may have as their sources. `written` names the
+    connections that jobs write to: the first run makes their files.
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda one: _check(one.connection, made=one.connection.name in written), found))
+        return list(pool.map(lambda one: _check(one.connection, declared, made=one.connection.name in written), found))
 
 
-def _check(connection: Connection, *, made: bool) -> Check:
+def _check(connection: Connection, declared: Mapping[str, Connection], *, made: bool) -> Check:
     from ematix_core.engine import check_connection
 
     begun = time.monotonic()
     try:
-        answer, error = check_connection(connection), None
+        answer, error = check_connection(with_sources(connection, declared, Settings.load())), None
     except EmatixError as caught:
         to_come = made and isinstance(caught, ConnectError) and _to_come(connection)
         answer, error = ("not there yet: the first run creates it", None) if to_come else ("", caught)

@@ -15,6 +15,7 @@ from ematix_core.cli.pause import UNIT_HELP, units_argument
 from ematix_core.engine.environment import now as current_time
 from ematix_core.errors import ProjectError, near
 from ematix_core.model.unit import units
+from ematix_core.store.records import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +47,8 @@ def explain(*, names: tuple[str, ...], now: datetime | None, modules: tuple[str,
     with history() as store:
         for event in store.events():
             triggers.apply(event)
-    found = [triggers.explain(name, now or current_time()) for name in dict.fromkeys(wanted)]
+        lost = {name: store.workflow_runs(workflow=name, status=Status.INTERRUPTED, limit=None) for name in wanted}
+    found = [triggers.explain(name, now or current_time(), of_dead) for name, of_dead in lost.items()]
     if as_json:
         print_json({"units": [one.to_dict() for one in found], "left_out": problems})
     else:
@@ -59,5 +61,7 @@ def _unknown(name: str, known: Iterable[str], project: Project, problems: tuple[
         homes = [workflow.name for workflow in project.workflows.values() if name in workflow.graph()]
         hint = f"It runs in: {', '.join(homes)}." if homes else "Give it schedule= or depends_on=."
         return ProjectError(f"{name!r} is nothing that a scheduler starts by itself", hint=hint)
+    if name in project.streams:
+        return ProjectError(f"{name!r} is a stream, which no trigger starts", hint=f"See: flow streams show {name}")
     left_out = ["Left out of the project:", *problems] if problems else []
     return ProjectError(f"no workflow or job is named {name!r}", hint="\n".join([near(name, known), *left_out]))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ematix_core.model.connection import Connection
     from ematix_core.model.job import Job
     from ematix_core.model.project import Project
+    from ematix_core.model.stream import Stream
     from ematix_core.model.workflow import Workflow
 
 
@@ -22,20 +23,24 @@ if TYPE_CHECKING:
 @names_argument
 @project_options
 def list_(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) -> None:
-    """List jobs, workflows and connections.
+    """List jobs, workflows, streams and connections.
 
-    With NAME: only those jobs.
+    With NAME: only those jobs and streams.
     """
     project, patterns = load(names, modules)
-    jobs = [job_data(job, project) for job in select(project.jobs, project.workflows, patterns).jobs]
+    named = [name for name in patterns if name in project.streams]
+    others = [name for name in patterns if name not in project.streams]
+    chosen = select(project.jobs, project.workflows, others).jobs if others or not patterns else ()
+    jobs = [job_data(job, project) for job in chosen]
+    streams = [stream_data(project.streams[name]) for name in (named if patterns else project.streams)]
     workflows = [] if patterns else [workflow_data(one) for one in project.workflows.values()]
     connections = [] if patterns else [connection_data(one) for one in project.connections.values()]
     if as_json:
-        print_json({"jobs": jobs, "workflows": workflows, "connections": connections})
-    elif not (jobs or workflows or connections):
+        print_json({"jobs": jobs, "workflows": workflows, "streams": streams, "connections": connections})
+    elif not (jobs or workflows or streams or connections):
         click.echo("nothing is declared")
     else:
-        _print_tables(jobs, workflows, connections)
+        _print_tables(jobs, workflows, streams, connections)
 
 
 def job_data(job: Job, project: Project) -> dict[str, Any]:
@@ -43,7 +48,7 @@ def job_data(job: Job, project: Project) -> dict[str, Any]:
     return {
         "job": job.name,
         "source": job.source_name,
-        "targets": [{"table": str(t.name), "connection": t.connection_name, "mode": t.mode.name} for t in job.targets],
+        "targets": _targets(job),
         "watermark": job.watermark,
         "depends_on": list(job.depends_on),
         "schedule": str(job.schedule) if job.schedule else None,
@@ -52,6 +57,21 @@ def job_data(job: Job, project: Project) -> dict[str, Any]:
         "owner": job.owner,
         "tags": list(job.tags),
         "doc": job.doc,
+    }
+
+
+def stream_data(stream: Stream) -> dict[str, Any]:
+    """Return what is declared about a stream, as plain data."""
+    return {
+        "stream": stream.name,
+        "source": stream.source_name,
+        "source_query": stream.source_query,
+        "targets": _targets(stream),
+        "on_error": stream.on_error,
+        "module": stream.module,
+        "owner": stream.owner,
+        "tags": list(stream.tags),
+        "doc": stream.doc,
     }
 
 
@@ -82,18 +102,31 @@ def connection_rows(connections: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _print_tables(
-    jobs: list[dict[str, Any]], workflows: list[dict[str, Any]], connections: list[dict[str, Any]]
+    jobs: list[dict[str, Any]],
+    workflows: list[dict[str, Any]],
+    streams: list[dict[str, Any]],
+    connections: list[dict[str, Any]],
 ) -> None:
     rows = [(job["job"], *_target_cells(job), _or_dash(job["depends_on"]), job["schedule"]) for job in jobs]
     tables: list[tuple[tuple[str, ...], list[tuple[Any, ...]]]] = [
         (("job", "mode", "source", "target", "depends on", "schedule"), rows),
         (("workflow", "runs", "jobs"), [(w["workflow"], w["runs"], ", ".join(w["jobs"])) for w in workflows]),
+        (("stream", "mode", "source", "target", "on error"), [_stream_row(one) for one in streams]),
         (("connection", "kind", "settings"), [*connection_rows(connections)]),
     ]
     for number, (headers, lines) in enumerate(table for table in tables if table[1]):
         if number:
             click.echo()
         print_table(headers, lines)
+
+
+def _targets(declared: Job | Stream) -> list[dict[str, Any]]:
+    return [{"table": str(t.name), "connection": t.connection_name, "mode": t.mode.name} for t in declared.targets]
+
+
+def _stream_row(stream: dict[str, Any]) -> tuple[str, ...]:
+    modes, source, places = _target_cells(stream)
+    return stream["stream"], modes, f"{source}: {stream['source_query']}", places, stream["on_error"]
 
 
 def _target_cells(job: dict[str, Any]) -> tuple[str, str, str]:

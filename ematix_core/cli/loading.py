@@ -64,12 +64,13 @@ def modules_here() -> list[str]:
 
 def counts(project: Project) -> dict[str, int]:
     """Return how many declarations of each kind there are."""
-    return {kind: len(getattr(project, kind)) for kind in ("jobs", "workflows", "connections", "tables")}
+    return {kind: len(getattr(project, kind)) for kind in ("jobs", "workflows", "streams", "connections", "tables")}
 
 
 def tally(project: Project) -> str:
-    """Return the same in words: `3 jobs, 1 workflow, 3 connections, 3 tables`."""
-    return ", ".join(f"{n} {kind if n != 1 else kind.removesuffix('s')}" for kind, n in counts(project).items())
+    """Return the same in words: `3 jobs, 1 workflow, 3 connections, 3 tables`; streams only where there are some."""
+    known = {kind: n for kind, n in counts(project).items() if n or kind != "streams"}
+    return ", ".join(f"{n} {kind if n != 1 else kind.removesuffix('s')}" for kind, n in known.items())
 
 
 def load_if_any(modules: Sequence[str]) -> Project:
@@ -90,7 +91,8 @@ def known_connections(names: Sequence[str], project: Project) -> list[FoundConne
 
 def _declares(project: Project, name: str) -> bool:
     bare = name.removeprefix("+").removesuffix("+")
-    return bare in project.jobs or bare in project.workflows or not bare.replace(".", "").isidentifier()
+    declared = bare in project.jobs or bare in project.workflows or bare in project.streams
+    return declared or not bare.replace(".", "").isidentifier()
 
 
 def _is_module(name: str) -> bool:

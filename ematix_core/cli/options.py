@@ -64,7 +64,7 @@ class ListByDefault(click.Group):
 
 
 def complete_names(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Offer the jobs and workflows of the settings' modules. A Tab is no place for error messages."""
+    """Offer the jobs, workflows and streams of the settings' modules. A Tab is no place for error messages."""
     from ematix_core.cli.loading import load
     from ematix_core.errors import EmatixError
 
@@ -72,7 +72,7 @@ def complete_names(_ctx: click.Context, _: click.Parameter, incomplete: str) -> 
         project, _patterns = load([], [])
     except EmatixError:
         return []
-    return [name for name in (*project.jobs, *project.workflows) if name.startswith(incomplete)]
+    return [name for name in (*project.jobs, *project.workflows, *project.streams) if name.startswith(incomplete)]
 
 
 names_argument = click.argument("names", nargs=-1, metavar="[PATH.py|MODULE] [NAME]...", shell_complete=complete_names)

@@ -1,4 +1,4 @@
-"""`flow pause` and `flow resume`: whether the schedulers may start a unit."""
+"""`flow pause` and `flow resume`: whether the schedulers may start a unit, and consumers load more of a stream."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 UNIT_HELP = (
     "UNIT is a workflow, or a job that a scheduler starts by itself: it has a schedule or dependencies of its own."
 )
+_HELP = f"{UNIT_HELP} For these two commands a stream is one, too."
 PAUSE_EXAMPLES = """\
 \b
 flow pause nightly          nothing starts it until `flow resume nightly`
 flow pause nightly hourly   several at once
+flow pause clicks           consumers of the stream wait
 """
 RESUME_EXAMPLES = """\
 \b
@@ -36,30 +38,31 @@ units_argument = click.argument(
 )
 
 
-@click.command("pause", epilog=f"{PAUSE_EXAMPLES}\n{UNIT_HELP}")
+@click.command("pause", epilog=f"{PAUSE_EXAMPLES}\n{_HELP}")
 @units_argument
 @project_options
 def pause(*, names: tuple[str, ...], modules: tuple[str, ...], as_json: bool) -> None:
-    """Let workflows and jobs fire no more, until they are resumed.
+    """Let workflows and jobs fire no more, and consumers of streams wait, until they are resumed.
 
     What runs goes on. What happens meanwhile is kept: once resumed, a unit fires if its conditions hold; of missed
-    ticks it makes up for what its `catchup` says. `flow run` starts it all the same.
+    ticks it makes up for what its `catchup` says. `flow run` starts it all the same. Consumers of a stream
+    load what they have polled, and then nothing more; they learn of it within two seconds.
     """
     _set(names, modules, paused=True, as_json=as_json)
 
 
-@click.command("resume", epilog=f"{RESUME_EXAMPLES}\n{UNIT_HELP}")
+@click.command("resume", epilog=f"{RESUME_EXAMPLES}\n{_HELP}")
 @units_argument
 @project_options
 def resume(*, names: tuple[str, ...], modules: tuple[str, ...], as_json: bool) -> None:
-    """Let paused workflows and jobs fire again."""
+    """Let paused workflows and jobs fire again, and consumers of streams go on."""
     _set(names, modules, paused=False, as_json=as_json)
 
 
 def _set(names: Sequence[str], modules: Sequence[str], *, paused: bool, as_json: bool) -> None:
     project, wanted = load(names, modules)
     if not wanted:
-        raise click.UsageError("Name a workflow or job.")
+        raise click.UsageError("Name a workflow, job or stream.")
     _check(wanted, project)
     with history() as store:
         changed = {name: (store.pause if paused else store.resume)(name) for name in dict.fromkeys(wanted)}
@@ -67,12 +70,13 @@ def _set(names: Sequence[str], modules: Sequence[str], *, paused: bool, as_json:
         print_json({"units": [{"unit": n, "paused": paused, "changed": c} for n, c in changed.items()]})
         return
     for name, anything in changed.items():
-        click.echo(f"{name}: {_said(name, paused=paused, changed=anything)}")
+        fires = "go on" if name in project.streams else "fire again"
+        click.echo(f"{name}: {_said(name, fires, paused=paused, changed=anything)}")
 
 
 def _check(wanted: Sequence[str], project: Project) -> None:
     """Raise ProjectError for a name that no unit has."""
-    known = {unit.name for unit in units(project)}
+    known = {unit.name for unit in units(project)} | set(project.streams)
     for name in wanted:
         if name in known:
             continue
@@ -83,10 +87,10 @@ def _check(wanted: Sequence[str], project: Project) -> None:
             )
         if name in project.jobs:
             raise ProjectError(f"no scheduler starts job {name}", hint="It has no schedule and depends on no job.")
-        raise ProjectError(f"no workflow or job is named {name!r}", hint=near(name, known))
+        raise ProjectError(f"no workflow, job or stream is named {name!r}", hint=near(name, known))
 
 
-def _said(name: str, *, paused: bool, changed: bool) -> str:
+def _said(name: str, fires: str, *, paused: bool, changed: bool) -> str:
     if paused:
-        return f"paused; `flow resume {name}` lets it fire again" if changed else "was paused already"
+        return f"paused; `flow resume {name}` lets it {fires}" if changed else "was paused already"
     return "resumed" if changed else "was not paused"

@@ -21,7 +21,7 @@ def plan(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) -> 
     A job that reads a table which an earlier job has yet to make is planned once that one has run.
     """
     project, patterns = load(names, modules)
-    chosen = select_some(project.jobs, project.workflows, patterns)
+    chosen = select_some(project.jobs, project.workflows, patterns, project.streams)
     from ematix_core.engine import plan_job
 
     plans, waiting = [], {}

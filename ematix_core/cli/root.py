@@ -24,7 +24,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "init": Entry("init", "init", "Make a small project that runs as it is."),
-    "list": Entry("list", "list_", "List jobs, workflows and connections."),
+    "list": Entry("list", "list_", "List jobs, workflows, streams and connections."),
     "plan": Entry("plan", "plan", "Show what a run would do, and why, without doing it."),
     "preview": Entry("plan", "plan", "The same as plan."),
     "dry-run": Entry("plan", "plan", "The same as plan."),
@@ -33,14 +33,22 @@ COMMANDS = {
     "run-due": Entry("run_due", "run_due", "Run what is due now, and what that sets off, then leave."),
     "explain": Entry("explain", "explain", "Say why a workflow or a job runs, or does not run."),
     "backfill": Entry("backfill", "backfill", "Run a workflow or a job once for each slice of the past."),
+    "maintain": Entry("maintain", "maintain", "Carry out the maintenance that jobs declare for their tables."),
+    "consume": Entry("consume", "consume", "Consume streams until they are stopped."),
+    "streams": Entry("streams", "streams", "List the consumers of streams; show one stream."),
+    "dlq": Entry("dlq", "dlq", "List dead letters of streams; show, replay, park or purge them."),
     "runs": Entry("runs", "runs", "List past runs; show, watch, cancel or repeat one of them."),
     "logs": Entry("logs", "logs", "Print the log of a run."),
-    "pause": Entry("pause", "pause", "Let workflows and jobs fire no more, until they are resumed."),
+    "pause": Entry(
+        "pause", "pause", "Let workflows and jobs fire no more, and consumers of streams wait, until they are resumed."
+    ),
     "resume": Entry("pause", "resume", "Let paused workflows and jobs fire again."),
+    "announce": Entry("announce", "announce", "Tell that something outside has succeeded."),
     "alerts": Entry("alerts", "alerts", "List who is alerted; send a test alert."),
     "connections": Entry("connections", "connections", "List connections; check that they can be reached."),
     "secrets": Entry("secrets", "secrets", "Test that ${...} references can be resolved."),
     "validate": Entry("validate", "validate", "Check the declarations without connecting to anything."),
+    "compile": Entry("compile", "compile_", "Write what a project declares into a file that orchestrators read."),
     "doctor": Entry("doctor", "doctor", "Look at the installation, the settings and the store."),
     "completion": Entry("completion", "completion", "Print the completion script for a shell."),
 }

@@ -41,7 +41,7 @@ def run(
     """
     keep_logs()
     project, patterns = load(names, modules)
-    chosen = select_some(project.jobs, project.workflows, [*patterns, *selected])
+    chosen = select_some(project.jobs, project.workflows, [*patterns, *selected], project.streams)
     execute(
         chosen.workflow or chosen.jobs, chosen.jobs, project,
         verbose=verbose, as_json=as_json, parallel=parallel, lock_wait=lock_wait,

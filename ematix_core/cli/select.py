@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ematix_core.errors import ProjectError, near
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from ematix_core.model.job import Job
     from ematix_core.model.workflow import Workflow
@@ -43,8 +43,15 @@ def select(jobs: Mapping[str, Job], workflows: Mapping[str, Workflow], patterns:
     return Selection(tuple(job for name, job in jobs.items() if name in chosen))
 
 
-def select_some(jobs: Mapping[str, Job], workflows: Mapping[str, Workflow], patterns: Sequence[str]) -> Selection:
-    """Select as `select` does. Raises ProjectError when there is no job at all."""
+def select_some(
+    jobs: Mapping[str, Job], workflows: Mapping[str, Workflow], patterns: Sequence[str], streams: Collection[str] = ()
+) -> Selection:
+    """Select as `select` does. Raises ProjectError when there is no job at all, and for a stream, which is no job."""
+    for name in patterns:
+        if name in streams:
+            raise ProjectError(
+                f"{name!r} is a stream", hint=f"Consume it: flow consume {name}. Its plan: flow streams show {name}."
+            )
     if not jobs:
         raise ProjectError("the modules declare no job", hint="Decorate a function at the top of one with @ematix.job.")
     return select(jobs, workflows, patterns)

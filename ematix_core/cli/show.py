@@ -11,6 +11,7 @@ from ematix_core.cli.history import RUN_HELP, as_data, find, history, is_open, j
 from ematix_core.cli.options import output_options
 from ematix_core.cli.output import local_time, print_json, print_table, styled_status
 from ematix_core.scheduler.restart import done_in
+from ematix_core.store.process import whose
 from ematix_core.store.records import WorkflowRun
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _print_run(run: Run, attempts: list[Attempt]) -> None:
         "counts": ", ".join(f"{getattr(run, name):,} {name.replace('_', ' ')}" for name in COUNTS),
         "plan": run.plan_hash,
         "load": run.load_id,
-        "process": f"{run.pid} on {run.host}",
+        "process": whose(run).removeprefix("process "),
     }
     _print_facts(facts, {"slice"})
     if len(attempts) > 1:
@@ -113,7 +114,7 @@ def _print_workflow_run(run: WorkflowRun, jobs: list[Run], done_before: list[str
         "started": local_time(run.started_at),
         "finished": local_time(run.finished_at),
         "seconds": f"{seconds_of(run):.2f}",
-        "process": f"{run.pid} on {run.host}",
+        "process": whose(run).removeprefix("process "),
     }
     _print_facts(facts, {"because", "tick", "slice", "parameters", "done before"})
     if jobs:

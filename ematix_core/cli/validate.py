@@ -21,11 +21,11 @@ def validate(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool)
     Names, dependencies, schedules, keys, options: whatever is wrong is an error, with exit code 2.
     """
     project, unknown = load(names, modules)
-    known = [*project.jobs, *project.workflows]
+    known = [*project.jobs, *project.workflows, *project.streams]
     for name in unknown:
         if name not in known:
             raise ProjectError(
-                f"no module, job or workflow is named {name!r}", hint=near(name, [*known, *modules_here()])
+                f"no module, job, workflow or stream is named {name!r}", hint=near(name, [*known, *modules_here()])
             )
     settings = Settings.load()
     for name, jobs in project.unresolved_connections().items():

@@ -1,7 +1,7 @@
 """A connection written as a URL, as `EMATIX_CONNECTION_<NAME>` holds it.
 
 sqlite:///relative.db  sqlite:////absolute.db  duckdb:///warehouse.duckdb  memory:
-file:///folder?format=csv  file:folder  s3://bucket/prefix?format=parquet
+file:///folder?format=csv  file:folder  delta:folder  s3://bucket/prefix?format=parquet
 postgresql://user:${PASSWORD}@host/db  mysql://...  <kind>://...
 """
 
@@ -16,6 +16,8 @@ from ematix_core.model.connection import Connection, make_connection
 _SCHEME = re.compile(r"([a-z][a-z0-9-]*)(?:\+[a-z0-9_]+)?:")
 _KINDS = {"postgresql": "postgres", "mariadb": "mysql"}
 """Schemes that are not the name of the kind."""
+_FOLDERS = {"file": "objects", "delta": "delta"}
+"""Kinds that are a folder, by their schemes."""
 _OBJECT_STORES = frozenset({"s3", "gs", "az"})
 
 
@@ -43,8 +45,8 @@ def connection_from_url(name: str, url: str, *, where: str) -> Connection:
             hint = f"Write {scheme}:///relative.db or {scheme}:////absolute.db."
             raise ConfigError(f"{scheme} is followed by three slashes and a path", where=where, hint=hint)
         return make_connection(name, scheme, {**settings, "path": unquote(address[3:])})
-    if scheme == "file":
-        return make_connection(name, "objects", {**settings, "path": _folder(address, where)})
+    if scheme in _FOLDERS:
+        return make_connection(name, _FOLDERS[scheme], {**settings, "path": _folder(address, where)})
     if scheme in _OBJECT_STORES:
         return make_connection(name, "objects", {**settings, "path": f"{scheme}:{unquote(address)}"})
     return make_connection(name, _KINDS.get(scheme, scheme), {"url": url})

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ematix_core.config.connection_url import connection_from_url
 from ematix_core.errors import UnknownConnectionError, near
+from ematix_core.model.connection import FederatedConnection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +50,14 @@ def find_connection(name: str, declared: Mapping[str, Connection], settings: Set
     raise UnknownConnectionError(
         f"no connection is named {name!r}", hint=f"Looked in: {', '.join(places)}.\n{near(name, known)}"
     )
+
+
+def with_sources(connection: Connection, declared: Mapping[str, Connection], settings: Settings) -> Connection:
+    """Return the connection; a federated one with those that it has by name. Raises what `find_connection` does."""
+    if not isinstance(connection, FederatedConnection):
+        return connection
+    found = [find_connection(one, declared, settings) if isinstance(one, str) else one for one in connection.sources]
+    return replace(connection, sources=found)
 
 
 def all_connections(declared: Mapping[str, Connection], settings: Settings) -> list[FoundConnection]:

@@ -11,12 +11,12 @@ from ematix_core.config.redact import is_secret_name
 from ematix_core.config.references import Reference, parse
 from ematix_core.config.secret_sources import SOURCES
 from ematix_core.errors import EmatixError, SecretError, near
+from ematix_core.model.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ematix_core.config.redact import Redactor
-    from ematix_core.model.connection import Connection
 
 _Connection = TypeVar("_Connection", bound="Connection")
 
@@ -75,19 +75,20 @@ def resolve_connection(
             redactor.learn_setting(name, result)
         return result
 
+    def each(name: str, value: object) -> Any:  # noqa: ANN401 - settings of any shape
+        """Resolve every string below `value`; `name` is that of the innermost setting that holds it."""
+        if isinstance(value, str):
+            return text(name, value)
+        if isinstance(value, Mapping):
+            return {key: each(str(key), item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(each(name, item) for item in value)
+        if isinstance(value, Connection):
+            return resolve_connection(value, redactor=redactor, sources=sources, environ=environ)
+        return value
+
     settings = [f.name for f in fields(connection) if f.name != "name" and not f.metadata.get("state")]
-    return replace(connection, **{name: _each(text, name, getattr(connection, name)) for name in settings})
-
-
-def _each(text: Callable[[str, str], str], name: str, value: object) -> Any:  # noqa: ANN401 - settings of any shape
-    """Apply `text` to every string below `value`, with the name of the innermost setting that holds it."""
-    if isinstance(value, str):
-        return text(name, value)
-    if isinstance(value, Mapping):
-        return {key: _each(text, str(key), item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_each(text, name, item) for item in value)
-    return value
+    return replace(connection, **{name: each(name, getattr(connection, name)) for name in settings})
 
 
 def _from_source(reference: Reference, sources: Mapping[str, Callable[[str], str]]) -> str:

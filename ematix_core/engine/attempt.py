@@ -5,29 +5,33 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from ematix_core.backends import registry
 from ematix_core.engine.body import RunContext, call_body
+from ematix_core.engine.bookkeeping import JobBookkeeping
+from ematix_core.engine.functions import open_source
 from ematix_core.engine.load import Load, LoadTask, repeated
+from ematix_core.engine.maintenance import check_steps
 from ematix_core.engine.planning import Situation, TargetPlan, explain_insert, plan_target, scope
 from ematix_core.engine.queueing import exclusive
 from ematix_core.engine.result import JobPlan
 from ematix_core.engine.slices import sliced, without_watermark
 from ematix_core.engine.spool import spooled
 from ematix_core.engine.stream import Broadcast, watched, without
+from ematix_core.engine.targets import checked_schema, open_target
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, lowest
 from ematix_core.errors import ConversionError, EmatixError, SourceError, SqlError
+from ematix_core.interruptible import wait_for
 from ematix_core.model.table import TableDef, columns_from
 from ematix_core.sql import incremental
 from ematix_core.types import from_arrow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from ematix_core.engine.cancel import Cancellation
     from ematix_core.engine.environment import Environment
     from ematix_core.engine.result import TargetResult
+    from ematix_core.model.connection import Connection
     from ematix_core.model.job import Job
     from ematix_core.model.table import Column
 
@@ -78,14 +83,18 @@ class Attempt:
         try:
             self._source_connection = self._env.source_connection(job)
             self._connections = [self._env.target_connection(job, target) for target in job.targets]
-            self._source: Source = registry.source(self._source_connection)
+            self._source: Source = open_source(self._source_connection, job)
             self._open.callback(self._source.close)
+            self._cancellation.on_cancel(getattr(self._source, "interrupt", _nothing))
             self._places = []
             for number, connection in enumerate(self._connections):
-                backend = registry.target(connection)
+                backend = open_target(self._env, connection, job.targets[number], job.watermark)
                 self._open.callback(backend.close)
                 self._cancellation.on_cancel(backend.interrupt)
-                self._places.append(_Place(number, backend, scope(job, job.targets[number], self._context.slice)))
+                place = _Place(number, backend, scope(job, job.targets[number], self._context.slice))
+                if (take := getattr(backend, "take_scope", None)) is not None:
+                    take(place.scope)
+                self._places.append(place)
         except BaseException:
             self._open.close()
             raise
@@ -97,7 +106,8 @@ class Attempt:
     def queue(self) -> float:
         """Wait for the files that admit one process; held until the attempt is closed. Returns the seconds waited."""
         started = time.monotonic()
-        files = [self._source.exclusive(), *(place.backend.exclusive() for place in self._places)]
+        sources: Sequence[Source] = getattr(self._source, "parts", (self._source,))
+        files = [*(one.exclusive() for one in sources), *(place.backend.exclusive() for place in self._places)]
         self._open.enter_context(
             exclusive(
                 files, wait=self._env.lock_wait, cancellation=self._cancellation,
@@ -119,16 +129,21 @@ class Attempt:
             for place in pending:
                 place.plan = self._plan_target(place, sessions[place.number], columns)
         plans = tuple(explain_insert(place.plan) for place in self._places if place.plan)
-        return JobPlan(self._job.name, self._described(), self._text(), plans)
+        return JobPlan(self._job.name, targets=plans, **_read(self._source, self._source_connection, self._query))
 
     def load(self) -> list[TargetResult]:
         """Carry out what `plan()` decided and return one result a target, in the job's order."""
         pending = [place for place in self._places if place.plan is not None]
         results = {p.number: self._repeated(p) for p in self._places if p.done is not None}
-        if len(pending) == 1 and pending[0].plan and pending[0].plan.local is not None:
-            results[pending[0].number] = self._write(pending[0], None)
-        elif pending:
-            results |= self._fan_out(pending)
+        try:
+            if len(pending) == 1 and pending[0].plan and pending[0].plan.local is not None:
+                results[pending[0].number] = self._write(pending[0], None)
+            elif pending:
+                results |= self._fan_out(pending)
+        except EmatixError as error:
+            if (reason := self._cancellation.reason) is None or error is reason:
+                raise
+            raise reason from error  # what was interrupted says no more than that it was
         return [results[number] for number in sorted(results)]
 
     def _look(self, place: _Place, session: Session) -> None:
@@ -201,7 +216,7 @@ class Attempt:
         if self._query is not None and self._query.file_column and not _declares(target.table, FILE_COLUMN):
             columns = tuple(column for column in columns if column.name != FILE_COLUMN)
         local = None
-        if self._query is not None and len(self._places) == 1:
+        if self._query is not None and len(self._places) == 1 and not self._job.functions:
             local = self._source.local_query(self._query, self._connections[place.number])
         plan = plan_target(
             Situation(
@@ -210,6 +225,8 @@ class Attempt:
             )
         )  # fmt: skip
         place.backend.check_columns(plan.columns)
+        plan = checked_schema(place.backend, plan)
+        check_steps(target, place.backend, place.backend.dialect, {c.name for c in plan.plan.columns or plan.columns})
         return plan
 
     def _fan_out(self, pending: list[_Place]) -> dict[int, TargetResult]:
@@ -238,7 +255,7 @@ class Attempt:
             ]
             try:
                 broadcast.pump()
-                wait(futures)
+                wait_for(futures)
             except KeyboardInterrupt:
                 self._cancellation.cancel()
                 raise
@@ -272,9 +289,10 @@ class Attempt:
         had = [file.path for file in self._files or () if file in place.seen]
         if rows is not None and had:
             rows = without(rows, FILE_COLUMN, had)
+        at = self._load_time(place)
         task = LoadTask(
-            plan=plan, scope=place.scope, context=self._context, load_time=self._load_time(place), last=place.last,
-            watermark=place.mark if water else None, rows=rows, high_water=water, files=files,
+            plan=plan, books=JobBookkeeping(place.scope, self._context.run_id, at, place.last, files),
+            context=self._context, load_time=at, watermark=place.mark if water else None, rows=rows, high_water=water,
             relay=getattr(self._source, "relay", None), rejected=lambda: self._rejected,
             stage=lambda text: self._env.progress.stage(self._job.name, text),
         )  # fmt: skip
@@ -282,8 +300,6 @@ class Attempt:
             with place.backend.session() as session:
                 return Load(session, task).run()
         except EmatixError as error:
-            if self._cancellation.reason is not None and error is not self._cancellation.reason:
-                raise self._cancellation.reason from error
             foreign = plan.local is not None and isinstance(error, SqlError | ConversionError | SourceError)
             known = _of_user(self._source.explain(error), self._rows) if foreign else error
             raise known.at(f"table {plan.table}") from error.__cause__
@@ -298,16 +314,16 @@ class Attempt:
         target = self._job.targets[place.number]
         return repeated(str(target.name), target.mode.name, place.done)
 
-    def _described(self) -> str:
-        connection = self._source_connection
-        if self._query is None:
-            return "rows that the job's function makes"
-        return f"{connection.name} ({connection.kind})"
 
-    def _text(self) -> str:
-        if self._query is None:
-            return ""
-        return self._query.sql or f"all rows of {self._query.table}"
+def _read(source: Source, connection: Connection, query: Query | None) -> dict[str, Any]:
+    """Return what a plan says of how the rows are read."""
+    if query is None:
+        return {"source": "rows that the job's function makes", "query": ""}
+    asks = getattr(source, "asks", None)
+    return {
+        "source": f"{connection.name} ({connection.kind})", "query": query.sql or f"all rows of {query.table}",
+        "asked": asks(query) if asks is not None else (),
+    }  # fmt: skip
 
 
 def _columns(source: Source, query: Query) -> tuple[Column, ...]:
@@ -334,6 +350,10 @@ def _ending(rows: pa.RecordBatchReader, ended: Any) -> pa.RecordBatchReader:  # 
         ended()
 
     return pa.RecordBatchReader.from_batches(rows.schema, stream())
+
+
+def _nothing() -> None:
+    """Stand for what a source does not have."""
 
 
 def _declares(table: object, column: str) -> bool:

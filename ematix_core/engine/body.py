@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.protocols import Query
+from ematix_core.engine.functions import check_calls
 from ematix_core.errors import EmatixError, RunError, SqlError
 from ematix_core.sql.parameters import single
 
@@ -96,7 +97,9 @@ def _rows(job: Job, source: Source, returned: Any) -> Rows:  # noqa: ANN401 - wh
     if isinstance(returned, str):
         if job.source_table:
             raise RunError("the function returns SQL, and source_table= is given too", where=where, hint="Keep one.")
-        return Rows(Query(sql=_one_query(returned, source, where), on_bad_rows=job.on_bad_rows))
+        sql = _one_query(returned, source, where)
+        check_calls(sql, source, job)
+        return Rows(Query(sql=sql, on_bad_rows=job.on_bad_rows))
     if returned is None:
         if not job.source_table:
             raise RunError(

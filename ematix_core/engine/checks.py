@@ -33,7 +33,10 @@ class CheckRun:
         self._session = session
         self._plan = plan
         self._parameters = parameters
+        self._gone = getattr(plan.target.mode, "deleted_by", None) or ""
         self.warnings: list[str] = []
+        self.broken: dict[str, str] = {}
+        """What was found, by the name of the check that did not hold and let the load go on."""
         self.quarantined = 0
 
     def run(self) -> None:
@@ -45,15 +48,16 @@ class CheckRun:
                 self._rows(check)
 
     def _rows(self, check: Check) -> None:
-        count = self._number(sql.count_broken(check, STAGED, self._plan.dialect))
+        count = self._number(sql.count_broken(check, STAGED, self._plan.dialect, gone=self._gone))
         if not count:
             return
         if check.severity == "quarantine":
             self._set_aside(check)
             self.quarantined += count
+            self.broken[check.name] = f"{count:,} rows break it, and were set aside"
             return
         names = tuple(column.name for column in self._plan.columns)
-        query = sql.samples(check, STAGED, self._plan.dialect, names, _SAMPLES)
+        query = sql.samples(check, STAGED, self._plan.dialect, names, _SAMPLES, gone=self._gone)
         samples = self._session.query(query, {}).to_pylist()
         self._report(check, f"{count:,} rows break it, such as {samples}")
 
@@ -74,10 +78,11 @@ class CheckRun:
         text = f"check {check.name}: {what}"
         if check.severity == "fail":
             raise CheckFailedError(
-                text, where=f"table {self._plan.table}",
+                text, check=check.name, table=str(self._plan.target.name), where=f"table {self._plan.table}",
                 hint="Nothing was committed. Mend the rows, or set severity='quarantine' or 'warn'.",
             )  # fmt: skip
         self.warnings.append(text)
+        self.broken[check.name] = what
 
     def _set_aside(self, check: Check) -> None:
         extra = (Column("failed_check", Text), Column("load_id", Text), Column("quarantined_at", TimestampTZ))
@@ -85,9 +90,9 @@ class CheckRun:
         table = side_table(self._session, self._plan, QUARANTINE, (*columns, *extra))
         names = tuple(column.name for column in columns)
         if self._plan.aside:
-            keys = sql.broken_keys(check, STAGED, self._plan.dialect, self._plan.aside)
+            keys = sql.broken_keys(check, STAGED, self._plan.dialect, self._plan.aside, gone=self._gone)
             self._session.insert(ASIDE, self._plan.aside, keys, {})
-        query, remove = sql.set_aside(check, STAGED, self._plan.dialect, names)
+        query, remove = sql.set_aside(check, STAGED, self._plan.dialect, names, gone=self._gone)
         self._session.insert(table, (*names, *(c.name for c in extra)), query, self._parameters)
         self._session.execute(remove, {})
 

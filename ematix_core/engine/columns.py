@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ematix_core.errors import DeclarationError, DriftError, UnsupportedError, near
+from ematix_core.model.changes import ADDED
 from ematix_core.model.mode import Append, Merge, Mode, Scd2
 from ematix_core.model.table import Column, TableDef
 from ematix_core.sql.ddl import Wanted
@@ -23,7 +24,8 @@ class Resolved:
     """A target's columns and keys, decided, with the reasons.
 
     `rows`: the columns that come from the rows, in order, normalizers included. `wanted`: the table. `compare`:
-    the columns whose difference counts.
+    the columns whose difference counts. `passing`: columns of the rows that the load goes by and the table does not
+    have; only rows of changes have them.
     """
 
     rows: tuple[Column, ...]
@@ -32,9 +34,10 @@ class Resolved:
     compare: tuple[str, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    passing: tuple[Column, ...] = ()
 
 
-def resolve(target: Target, given: tuple[Column, ...], table: TableName) -> Resolved:
+def resolve(target: Target, given: tuple[Column, ...], table: TableName, watermark: str | None = None) -> Resolved:
     """Decide the columns of one target for rows of the columns `given`.
 
     Raises DriftError when the rows lack a declared column or have one too many, DeclarationError for keys and other
@@ -43,15 +46,32 @@ def resolve(target: Target, given: tuple[Column, ...], table: TableName) -> Reso
     notes: list[str] = []
     warnings: list[str] = []
     found = tuple(replace(column, nullable=True) for column in given)
+    found, passing = _stored(target, found, watermark)
     rows = _declared(target, target.table, found, warnings) if isinstance(target.table, TableDef) else found
     if not isinstance(target.table, TableDef):
         notes.append("columns are taken from the rows: the target is given by name")
     mode = target.mode
     keys = _keys(target, mode, notes)
     compare = _compare(mode, keys, rows, notes)
-    _check_named(target, mode, keys, rows)
-    wanted = _wanted(target, mode, keys, rows, table)
-    return Resolved(rows, wanted, keys, compare, tuple(notes), tuple(warnings))
+    _check_named(target, mode, keys, rows, passing)
+    wanted = _wanted(target, keys, rows, passing, table)
+    if passing:
+        notes.append(f"not stored: {', '.join(column.name for column in passing)} (the load goes by them)")
+    return Resolved(rows, wanted, keys, compare, tuple(notes), tuple(warnings), passing)
+
+
+def _stored(
+    target: Target, found: tuple[Column, ...], watermark: str | None
+) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
+    """Return the columns that the table may have, and those of rows of changes that the load only goes by."""
+    mode = target.mode
+    if not isinstance(mode, Merge | Scd2) or not mode.deleted_by:
+        return found, ()
+    declared = {column.name for column in target.table.columns} if isinstance(target.table, TableDef) else set()
+    beside = (ADDED | {mode.deleted_by}) - declared
+    needed = {*mode.beside(), watermark}
+    passing = tuple(column for column in found if column.name in beside & needed)
+    return tuple(column for column in found if column.name not in beside), passing
 
 
 def _declared(target: Target, table: TableDef, found: tuple[Column, ...], warnings: list[str]) -> tuple[Column, ...]:
@@ -111,20 +131,29 @@ def _compare(mode: Mode, keys: tuple[str, ...], rows: tuple[Column, ...], notes:
     return compare
 
 
-def _check_named(target: Target, mode: Mode, keys: tuple[str, ...], rows: tuple[Column, ...]) -> None:
+def _check_named(
+    target: Target, mode: Mode, keys: tuple[str, ...], rows: tuple[Column, ...], passing: tuple[Column, ...]
+) -> None:
     if not isinstance(mode, Merge | Scd2):
         return
-    known = {column.name: column for column in rows}
+    stored = {column.name: column for column in rows}
+    known = stored | {column.name: column for column in passing}
     named = [("key", k) for k in keys] + [("compare", c) for c in mode.compare]
     named += [("order_by", mode.order_by)] if mode.order_by else []
+    named += [("deleted_by", mode.deleted_by)] if mode.deleted_by else []
     event_time = mode.event_time if isinstance(mode, Scd2) else None
     named += [("event_time", event_time)] if event_time else []
     for option, column in named:
-        if column not in known:
+        if column not in (stored if option in {"key", "compare"} else known):
             raise DeclarationError(
                 f"{mode.name}: {option} {column!r} is no column of the rows", where=f"table {target.name}",
                 hint=near(column, known),
             )  # fmt: skip
+    if mode.deleted_by and (found := known[mode.deleted_by].type) is not Boolean:
+        raise UnsupportedError(
+            f"{mode.name}: deleted_by {mode.deleted_by!r} is {found.label()}, and must be Boolean",
+            where=f"table {target.name}", hint="Make it one in the query, for example: op = 'D' AS gone.",
+        )  # fmt: skip
     if event_time and known[event_time].type.kind not in _DATED:
         raise UnsupportedError(
             f"scd2: event_time {event_time!r} is {known[event_time].type.label()}, and must be a date or timestamp",
@@ -133,7 +162,10 @@ def _check_named(target: Target, mode: Mode, keys: tuple[str, ...], rows: tuple[
         )
 
 
-def _wanted(target: Target, mode: Mode, keys: tuple[str, ...], rows: tuple[Column, ...], table: TableName) -> Wanted:
+def _wanted(
+    target: Target, keys: tuple[str, ...], rows: tuple[Column, ...], passing: tuple[Column, ...], table: TableName
+) -> Wanted:
+    mode = target.mode
     declared = target.table if isinstance(target.table, TableDef) else None
     primary = declared.primary_key if declared else ()
     unique = tuple(declared.natural_keys.values()) if declared else ()
@@ -146,7 +178,7 @@ def _wanted(target: Target, mode: Mode, keys: tuple[str, ...], rows: tuple[Colum
             f"scd2 adds the column {min(clash)!r}, which the rows already have", where=f"table {target.name}",
             hint="Rename one of them, for example: ematix.scd2(valid_from='version_from').",
         )  # fmt: skip
-    at = next((c.type for c in rows if c.name == mode.event_time), TimestampTZ)
+    at = next((c.type for c in (*rows, *passing) if c.name == mode.event_time), TimestampTZ)
     history: dict[str, type[ColumnType]] = {
         mode.valid_from: at,
         mode.valid_to: at,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from ematix_core.engine.progress import Silent
 from ematix_core.engine.result import JobOutcome, WorkflowResult
 from ematix_core.engine.run import run_job
 from ematix_core.errors import CancelledError, EmatixError
+from ematix_core.interruptible import wait_for
+from ematix_core.model.names import joined, require_short
 from ematix_core.model.workflow import Workflow
 from ematix_core.store import Status, beating, open_store
 
@@ -56,14 +58,17 @@ def run_workflow(
     """
     settings = settings or Settings.load()
     jobs = work.jobs if isinstance(work, Workflow) else tuple(work)
-    name = work.name if isinstance(work, Workflow) else ", ".join(job.name for job in jobs)
+    require_short(trigger=trigger, slice=slice)
+    names = [] if isinstance(work, Workflow) else [job.name for job in jobs]
+    name = work.name if isinstance(work, Workflow) else joined(names)
     started = time.monotonic()
     with ExitStack() as stack:
         if store is None:
             store = stack.enter_context(open_store(settings.store))
         record = store.begin_workflow(
-            name, trigger=trigger, unit=isinstance(work, Workflow), slice=slice, parameters=parameters, cause=cause
-        )
+            name, trigger=trigger, unit=isinstance(work, Workflow), slice=slice, parameters=parameters, cause=cause,
+            jobs=names,
+        )  # fmt: skip
         button = cancellation or Cancellation()
         stack.enter_context(beating(store, record.workflow_run_id, cancelled=button.cancel))
         options: dict[str, Any] = {
@@ -73,7 +78,7 @@ def run_workflow(
         }  # fmt: skip
         dag = _Dag(jobs, store, options, parallel=parallel, button=button, done=done)
         outcomes, status = dag.run()
-        store.finish_workflow(record.workflow_run_id, status)
+        store.finish_workflow(record.workflow_run_id, status, error=dag.error)
     seconds = time.monotonic() - started
     return WorkflowResult(name, record.workflow_run_id, status.value, tuple(outcomes), seconds)
 
@@ -99,6 +104,8 @@ class _Dag:
         self._running: dict[Future[RunResult], Job] = {}
         self._button = button
         self._outcomes = {name: JobOutcome(name, "succeeded", error="in an earlier run") for name in self._order.ended}
+        self.error = ""
+        """The first job that did not succeed, and why; empty when all did."""
 
     def run(self) -> tuple[list[JobOutcome], Status]:
         """Run all jobs; return their outcomes in the jobs' order, and what the whole came to."""
@@ -106,8 +113,7 @@ class _Dag:
             try:
                 self._start_ready(pool)
                 while self._running:
-                    done, _ = wait(self._running, return_when=FIRST_COMPLETED)
-                    self._collect(done)
+                    self._collect(wait_for(self._running, FIRST_COMPLETED))
                     self._start_ready(pool)
             except KeyboardInterrupt:
                 self._stop()
@@ -140,6 +146,8 @@ class _Dag:
 
     def _end(self, outcome: JobOutcome) -> None:
         self._outcomes[outcome.job] = outcome
+        if outcome.status != "succeeded" and not self.error:
+            self.error = f"job {outcome.job}: {outcome.error}"
         for job, reason in self._order.end(outcome.job, Status(outcome.status)):
             if self._button.reason is not None:  # the whole is stopped: it is nothing that a job's failure did
                 self._outcomes[job] = JobOutcome(job, "cancelled", error="not started")
@@ -151,5 +159,4 @@ class _Dag:
     def _stop(self) -> None:
         """Stop the running jobs, and wait until they are rolled back."""
         self._button.cancel()
-        done, _ = wait(self._running)
-        self._collect(done)
+        self._collect(wait_for(self._running))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ematix_core.config.connections import find_connection
+from ematix_core.config.connections import find_connection, with_sources
 from ematix_core.config.redact import Redactor
 from ematix_core.config.secrets import resolve_connection
 from ematix_core.config.settings import Settings
@@ -46,11 +46,9 @@ class Environment:
 
     def connection(self, reference: Connection | str) -> Connection:
         """Return the connection with its secrets resolved. Raises UnknownConnectionError, SecretError."""
-        found = reference
-        if isinstance(found, str):
-            declared = self.project.connections if self.project else {}
-            found = find_connection(found, declared, self.settings)
-        return resolve_connection(found, redactor=self.redactor)
+        declared = self.project.connections if self.project else {}
+        found = find_connection(reference, declared, self.settings) if isinstance(reference, str) else reference
+        return resolve_connection(with_sources(found, declared, self.settings), redactor=self.redactor)
 
     def target_connection(self, job: Job, target: Target) -> Connection:
         """Return a target's connection; default the job's source connection."""

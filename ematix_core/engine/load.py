@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from ematix_core.backends.protocols import LoadRecord
+from ematix_core.engine.bookkeeping import TableChangedError
 from ematix_core.engine.checks import CheckRun, keep_rejected
 from ematix_core.engine.post import run_post_steps
 from ematix_core.engine.result import COUNTS, TargetResult
 from ematix_core.engine.stream import fitted, from_mark, watched
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, encode, to_python
-from ematix_core.errors import EmptySourceError, KeyViolationError, RunError, Transient
+from ematix_core.errors import EmptySourceError, KeyViolationError
 from ematix_core.model.mode import Scd2
 from ematix_core.query.local import run_sql
 from ematix_core.sql import build
@@ -40,9 +40,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ematix_core.backends.protocols import LocalQuery, MakingSession, Session, SourceFile
+    from ematix_core.backends.protocols import LoadRecord, LocalQuery, MakingSession, ReadingSession, Session
     from ematix_core.engine.body import RunContext
+    from ematix_core.engine.bookkeeping import Bookkeeping
     from ematix_core.engine.planning import TargetPlan
+    from ematix_core.errors import RunError
     from ematix_core.model.table import TableName
 
 _PROBLEMS: dict[str, tuple[type[RunError], str, str]] = {
@@ -69,30 +71,26 @@ _PROBLEMS: dict[str, tuple[type[RunError], str, str]] = {
 }  # fmt: skip
 
 
-class TableChangedError(RunError, Transient):
-    """The table is not as the plan found it."""
-
-
 @dataclass(frozen=True)
 class LoadTask:
     """What a target's load needs besides its plan.
 
-    `last`: the latest load of the scope, as planned from. `rows`: the stream, None when the session reads the source
-    itself, or when `relay` brings the rows of a local query. `rejected`: asked after the last row.
+    `books`: what is noted of it. `rows`: the stream, None when the session reads the source itself, or when `relay`
+    brings the rows of a local query. `rejected`: asked after the last row. `finish`: called with the session after the
+    last step, before the load is noted.
     """
 
     plan: TargetPlan
-    scope: str
+    books: Bookkeeping
     context: RunContext
     load_time: datetime
-    last: LoadRecord | None
     watermark: str | None
     rows: pa.RecordBatchReader | None
-    high_water: HighWater | None
-    files: Sequence[SourceFile]
-    relay: Callable[[LocalQuery, Session, TableName, Sequence[str]], int] | None
-    rejected: Callable[[], pa.Table | None]
-    stage: Callable[[str], None]
+    high_water: HighWater | None = None
+    relay: Callable[[LocalQuery, Session, TableName, Sequence[str]], int] | None = None
+    rejected: Callable[[], pa.Table | None] = lambda: None
+    stage: Callable[[str], None] = lambda _: None
+    finish: Callable[[Session], None] = lambda _: None
 
 
 class Load:
@@ -105,6 +103,7 @@ class Load:
         self._counts: Counter[str] = Counter()
         self._checks: CheckRun | None = None
         self._rejected = 0
+        self._removed = 0
         self._parameters = self._bound()
 
     def run(self) -> TargetResult:
@@ -118,22 +117,17 @@ class Load:
                 "another writer changed the table's columns since this load was planned",
                 where=f"table {self._plan.table}", hint="Run the job again; with retries= it does so by itself.",
             )  # fmt: skip
-        if (done := self._session.find_load(task.scope, task.context.run_id)) is not None:
+        if (done := task.books.begin(self._session, f"table {self._plan.table}")) is not None:
             return repeated(str(self._plan.target.name), self._plan.plan.mode, done)
-        if self._session.last_load(task.scope) != task.last:
-            raise TableChangedError(
-                "another run of this job has loaded the table since this load was planned",
-                where=f"table {self._plan.table}", hint="Run the job again; with retries= it does so by itself.",
-            )  # fmt: skip
         for step in self._plan.plan.steps:
             task.stage(f"{self._plan.plan.mode}: {step.name}")
             self._apply(step)
         self._unchanged()
         run_post_steps(self._session, self._plan.target, task.context)
         result = self._result()
+        task.finish(self._session)
         counts = {name: getattr(result, name) for name in ("rows_read", *COUNTS)}
-        record = LoadRecord(task.scope, task.context.run_id, task.load_time, result.watermark, counts)
-        self._session.record_load(record, task.files)
+        task.books.record(self._session, result.watermark, counts)
         return result
 
     def _bound(self) -> dict[str, Any]:
@@ -156,6 +150,8 @@ class Load:
             self._counts[step.counts] = touched
         elif step.counts is not None:
             self._counts[step.counts] += touched
+        if isinstance(step, Execute) and step.applies:
+            self._removed += touched
 
     def _touched(self, step: Step) -> int:
         touched = 0
@@ -197,8 +193,7 @@ class Load:
     def _make(self, step: Make) -> int:
         local, session = self._plan.local, cast("MakingSession", self._session)
         assert local is not None  # noqa: S101 - planned for rows that the session reads by itself
-        for statement in local.setup:
-            session.execute(statement, {})
+        self._set_up(local)
         parameters = {**local.parameters, **self._pick(step.parameters)}
         rows = session.make(step.table, step.columns, local.sql, step.query, parameters, temporary=step.temporary)
         self._counts["rows_read"] = rows
@@ -210,9 +205,14 @@ class Load:
         if local.relayed:
             assert self._task.relay is not None  # noqa: S101 - a source that relays can do so
             return self._task.relay(local, self._session, step.table, names)
+        self._set_up(local)
+        return self._session.insert(step.table, names, local.sql, local.parameters)
+
+    def _set_up(self, local: LocalQuery) -> None:
+        if local.group or local.places:
+            cast("ReadingSession", self._session).prepare(local)
         for statement in local.setup:
             self._session.execute(statement, {})
-        return self._session.insert(step.table, names, local.sql, local.parameters)
 
     def _stream(self, step: Fill) -> pa.RecordBatchReader:
         task, plan = self._task, self._plan
@@ -222,7 +222,7 @@ class Load:
             rows = from_mark(rows, task.high_water.column, decode(task.watermark))
         rows = watched(rows, self._count)
         if plan.shape:
-            rows = run_sql(plan.shape, rows, SOURCE)
+            rows = run_sql(plan.shape, rows, SOURCE, plan.functions)
         return fitted(rows, step.columns, f"table {plan.table}")
 
     def _count(self, batch: pa.RecordBatch) -> None:
@@ -244,7 +244,9 @@ class Load:
             self._session.execute(step.sql, {})
         except KeyViolationError:
             self._require(step)
-            raise
+            if not step.repeats:
+                raise
+            self._session.execute(step.repeats, {})
 
     def _require(self, step: Require) -> None:
         bad = self._session.query(step.query, {})
@@ -261,7 +263,7 @@ class Load:
         applied = self._counts.get(Count.APPLIED)
         if applied is None:
             applied = self._counts[Count.INSERTED] + self._counts[Count.UPDATED]
-        self._counts["unchanged"] = self._counts[Count.STAGED] - applied
+        self._counts["unchanged"] = self._counts[Count.STAGED] - applied - self._removed
 
     def _result(self) -> TargetResult:
         warnings = [*self._plan.warnings, *(self._checks.warnings if self._checks else ())]
@@ -272,7 +274,8 @@ class Load:
         counts: dict[str, Any] = {name: self._counts.get(name, 0) for name in ("rows_read", *COUNTS)}
         return TargetResult(
             target=str(self._plan.target.name), mode=self._plan.plan.mode, quarantined=quarantined,
-            watermark=self._mark(), warnings=tuple(warnings), **counts,
+            watermark=self._mark(), warnings=tuple(warnings), broken=self._checks.broken if self._checks else {},
+            **counts,
         )  # fmt: skip
 
     def _mark(self) -> str | None:

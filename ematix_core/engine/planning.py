@@ -14,6 +14,7 @@ from ematix_core.query.local import DIALECT as DUCKDB
 from ematix_core.query.local import schema_of
 from ematix_core.sql import build
 from ematix_core.sql.ddl import DdlPlan, Wanted, create_as, plan_ddl
+from ematix_core.sql.reads import names_any, names_table
 from ematix_core.sql.shape import SOURCE, Shape, shape_sql, staged_hash
 from ematix_core.sql.widening import widens
 from ematix_core.strategies.plan import Change, Execute, Fill, Insert, Make, Plan, Step
@@ -22,7 +23,10 @@ from ematix_core.strategies.staging import deletes
 from ematix_core.types import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from ematix_core.backends.protocols import LocalQuery, Session, SourceFile
+    from ematix_core.model.function import Function
     from ematix_core.model.job import Job, Target
     from ematix_core.model.mode import Mode
     from ematix_core.model.table import TableName
@@ -36,6 +40,7 @@ class TargetPlan:
     `columns`: what arrives, in order, with its final types. `shape`: the DuckDB query over the rows, empty when
     Arrow casts are enough. `local`: the target's session reads the source by itself, by this query. `existing`: the
     table's columns as the plan found them. `aside`: the keys that are noted for rows that checks set aside.
+    `functions`: what `shape` may call.
     """
 
     target: Target
@@ -47,6 +52,7 @@ class TargetPlan:
     local: LocalQuery | None = None
     existing: tuple[Column, ...] | None = None
     aside: tuple[str, ...] = ()
+    functions: tuple[Function, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -68,12 +74,14 @@ def plan_target(found: Situation) -> TargetPlan:
     """Plan one target's load. Raises what the resolving of columns, the DDL planner and the strategies raise."""
     dialect, target = found.dialect, found.target
     table = build.placed(target.name, dialect)
-    resolved = resolve(target, found.given, table)
+    resolved = resolve(target, found.given, table, found.job.watermark)
     _check_watermark(found, resolved)
     _check_bad_rows(found)
     existing = found.session.columns(table)
     if existing is not None and resolved.wanted.merge_key and (check := getattr(found.session, "check_keys", None)):
         check(table, resolved.keys)
+    if existing is not None and (check := getattr(found.session, "check_mode", None)):
+        check(table, target.mode.name)
     ddl = plan_ddl(resolved.wanted, existing, dialect, target.on_drift)
     columns = _loaded(resolved, ddl)
     wanted = shape = _shape(found, resolved, columns)
@@ -85,6 +93,7 @@ def plan_target(found: Situation) -> TargetPlan:
     at_once = inside and existing is None and not staged and _plain(resolved.wanted, target.mode)
     change = Change(
         target=table, columns=_with_hash(columns, wanted), hashed=hashed, mode=target.mode, keys=resolved.keys,
+        passing=frozenset(column.name for column in resolved.passing),
         compare=tuple(c for c in resolved.compare if c in {x.name for x in columns}), new=existing is None,
         staged=staged, unique_keys=_unique(found, table, resolved, existing), inside=inside,
         made=ddl.columns if at_once else (),
@@ -96,7 +105,7 @@ def plan_target(found: Situation) -> TargetPlan:
         target=target, table=table, dialect=dialect, plan=plan, columns=change.arriving, local=local,
         shape=shape_sql(shape, DUCKDB) if shape.needs_sql else "", existing=existing,
         aside=change.keys if change.sets_aside and deletes(change) else (),
-        warnings=(*resolved.warnings, *plan.warnings),
+        functions=found.job.functions, warnings=(*resolved.warnings, *plan.warnings),
     )  # fmt: skip
 
 
@@ -137,13 +146,18 @@ def _check_bad_rows(found: Situation) -> None:
 
 
 def _loaded(resolved: Resolved, ddl: DdlPlan) -> tuple[Column, ...]:
-    """Return the rows' columns with the types that the table will have, normalizers kept."""
+    """Return the rows' columns with the types that the table will have, normalizers kept; then those that pass.
+
+    Of a row that is gone a source may know no more than the key.
+    """
     final = {column.name: column for column in ddl.columns}
-    return tuple(
-        Column(c.name, final[c.name].type, c.nullable, normalizers=c.normalizers)
+    changes = bool(resolved.passing)
+    stored = tuple(
+        Column(c.name, final[c.name].type, c.nullable or changes, normalizers=c.normalizers)
         for c in resolved.rows
         if c.name in final
     )
+    return (*stored, *resolved.passing)
 
 
 def _with_hash(columns: tuple[Column, ...], shape: Shape) -> tuple[Column, ...]:
@@ -156,7 +170,7 @@ def _shape(found: Situation, resolved: Resolved, columns: tuple[Column, ...]) ->
     plain = Shape(columns=columns, transforms=transforms)
     given = found.given
     if plain.needs_sql:
-        given = columns_from(schema_of(shape_sql(plain, DUCKDB), found.given, SOURCE))
+        given = columns_from(schema_of(shape_sql(plain, DUCKDB), found.given, SOURCE, found.job.functions))
     types = {column.name: column.type for column in given}
     casts = frozenset(c.name for c in columns if types[c.name] is not c.type)
     exact = all(widens(types[c.name], c.type) for c in columns)
@@ -215,11 +229,22 @@ def _staged(found: Situation, table: TableName, local: LocalQuery | None, existi
     """Say whether rows must pass through staging although the mode itself could do without."""
     if found.target.checks or found.job.on_bad_rows == "quarantine":
         return True
-    if local is None:
+    if local is None or existing is None:
         return False
-    read = build.tables_in(local.sql, found.dialect) if isinstance(found.target.mode, Truncate) else ()
-    reads_target = existing is not None and any(build.may_be(each, table, found.dialect) for each in read)
-    return reads_target or (found.job.watermark is not None and existing is not None)
+    return found.job.watermark is not None or _may_read_target(found, table, local)
+
+
+def _may_read_target(found: Situation, table: TableName, local: LocalQuery) -> bool:
+    """Say whether the rows may come from the target itself, which `truncate` empties before it fills it."""
+    if not isinstance(found.target.mode, Truncate):
+        return False
+    if names_table(local.sql, table, found.dialect):
+        return True
+    if local.relayed or local.setup:  # read by another connection, or from files
+        return False
+    readers: Callable[[TableName], Sequence[str] | None] | None = getattr(found.session, "readers", None)
+    names = None if readers is None else readers(table)
+    return names is None or names_any(local.sql, names)
 
 
 def _unique(found: Situation, table: TableName, resolved: Resolved, existing: object) -> bool:
@@ -252,13 +277,14 @@ def _notes(found: Situation, table: TableName, local: LocalQuery | None, shape: 
         )
     if found.files is not None and found.job.watermark == FILE_COLUMN:
         notes.append(f"reads {len(found.files)} files that were not loaded before")
+    notes += [f"after the commit, {step.schedule()}: {step.label()}" for step in found.target.maintenance]
     return tuple(notes)
 
 
 def _plain(wanted: Wanted, mode: Mode) -> bool:
     """Say whether the new table is what CREATE TABLE AS makes: no keys but those whose index is made later."""
-    several = getattr(mode, "order_by", None) or getattr(mode, "event_time", None)
-    return not (wanted.primary_key or wanted.unique or several)
+    several = ("order_by", "event_time", "deleted_by")
+    return not (wanted.primary_key or wanted.unique or any(getattr(mode, option, None) for option in several))
 
 
 def explain_insert(plan: TargetPlan) -> Plan:
@@ -266,7 +292,7 @@ def explain_insert(plan: TargetPlan) -> Plan:
     if plan.local is None:
         return plan.plan
     steps = tuple(_with_query(step, plan.local.sql, plan.dialect) for step in plan.plan.steps)
-    return Plan(plan.plan.target, plan.plan.mode, steps, plan.plan.notes, plan.plan.warnings)
+    return replace(plan.plan, steps=steps)
 
 
 def _with_query(step: Step, rows: str, dialect: Dialect) -> Step:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ematix_core.strategies.plan import Plan
 
 COUNTS = ("inserted", "updated", "unchanged", "deleted", "closed")
@@ -13,7 +15,11 @@ COUNTS = ("inserted", "updated", "unchanged", "deleted", "closed")
 
 @dataclass(frozen=True)
 class TargetResult:
-    """What one target got. `rows_read` are the source's rows; `repeated` says that this load was already committed."""
+    """What one target got. `rows_read` are the source's rows; `repeated` says that this load was already committed.
+
+    `broken`: what was found, by the name of each check that did not hold and let the load go on. `maintained`: the
+    counts of each step of maintenance that was due, such as `files_removed`.
+    """
 
     target: str
     mode: str
@@ -27,6 +33,8 @@ class TargetResult:
     watermark: str | None = None
     repeated: bool = False
     warnings: tuple[str, ...] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)
+    maintained: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,8 @@ class JobPlan:
     """One line: where the rows come from and by which path they travel."""
     query: str
     targets: tuple[Plan, ...]
+    asked: tuple[tuple[str, str], ...] = ()
+    """For a source of several connections: what each is asked, as its name and SQL, in the order of the tables."""
 
     def hash(self) -> str:
         """Return a short hash over all targets' statements."""
@@ -101,12 +111,16 @@ class JobPlan:
                 }
                 for plan in self.targets
             ],
+            **({"asked": [{"connection": name, "sql": sql} for name, sql in self.asked]} if self.asked else {}),
         }  # fmt: skip
 
     def __str__(self) -> str:
         """Return the plan as text: source, then each target's notes and numbered steps with their SQL."""
         lines = [f"job {self.job}", f"  reads {self.source}"]
         lines += [f"    | {line}" for line in self.query.strip().splitlines()]
+        for name, sql in self.asked:
+            lines.append(f"  asks {name}")
+            lines += [f"    | {line}" for line in sql.splitlines()]
         for plan in self.targets:
             lines.append(f"  writes {plan.target} ({plan.mode})")
             lines += [f"    - {note}" for note in plan.notes]

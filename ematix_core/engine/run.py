@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.config.redact import Redactor
@@ -14,13 +14,15 @@ from ematix_core.engine.attempt import Attempt
 from ematix_core.engine.body import RunContext
 from ematix_core.engine.cancel import Cancellation
 from ematix_core.engine.environment import Environment, now
+from ematix_core.engine.maintenance import after_load, counted
 from ematix_core.engine.progress import Silent
 from ematix_core.engine.result import COUNTS, JobPlan, RunResult
 from ematix_core.errors import CancelledError, EmatixError, RunError, is_transient
+from ematix_core.model.names import require_short
 from ematix_core.store import Status, beating, open_store, recording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from ematix_core.engine.progress import Progress
@@ -56,6 +58,8 @@ def run_job(
     slice: str = "",  # noqa: A002 - the field's own word
     parameters: Mapping[str, Any] | None = None,
     token: int | None = None,
+    carrier: str | None = None,
+    again: bool = False,
     lock_wait: float = 60.0,
     cancellation: Cancellation | None = None,
     redactor: Redactor | None = None,
@@ -64,11 +68,13 @@ def run_job(
 
     `store`: where the run is recorded, default the one of the settings. `progress` is told how it goes. `clock` gives
     the time in UTC. `slice`: the name of the part of the job's data to load, whose limits are among the `parameters`,
-    which SQL binds as `:name`. `token`: of the scheduler's lease. `lock_wait`: seconds to wait for a database file that
-    another job holds. `cancellation`: lets another thread stop the run, as `flow runs cancel` does. `redactor`: learns
-    the secrets that the run resolves.
+    which SQL binds as `:name`. `token`: of the scheduler's lease. `carrier`: of the orchestrator whose attempt this is:
+    the job's own retries are off, and with `again` a Transient failure leaves the run open for the orchestrator's next
+    attempt. `lock_wait`: seconds to wait for a database file that another job holds. `cancellation`: lets another
+    thread stop the run, as `flow runs cancel` does. `redactor`: learns the secrets that the run resolves.
     Raises the EmatixError of the last attempt; CancelledError after Ctrl-C.
     """
+    require_short(trigger=trigger, slice=slice)
     settings = settings or Settings.load()
     env = Environment(
         project=project, settings=settings, progress=progress or Silent(), clock=clock, lock_wait=lock_wait,
@@ -77,16 +83,31 @@ def run_job(
     with ExitStack() as stack:
         if store is None:
             store = stack.enter_context(open_store(settings.store, redactor=env.redactor))
-        run = store.begin(job.name, workflow_run_id=workflow_run_id, trigger=trigger, slice=slice, token=token)
-        recorder = stack.enter_context(recording(store, run.run_id, logging.getLogger()))
-        recorder.addFilter(env.redactor)  # a store that was given knows nothing of the run's secrets
+        run = store.begin(
+            job.name, workflow_run_id=workflow_run_id, trigger=trigger, slice=slice, token=token, carrier=carrier
+        )
         button = cancellation or Cancellation()
+        journal = stack.enter_context(_recorded(store, run, env.redactor, button))
+        if run.cancel_requested:
+            button.cancel()
+        return _Runner(
+            env, job, store, run, parameters=parameters or {}, journal=journal, cancellation=button,
+            carrier=carrier, again=again,
+        ).run()  # fmt: skip
+
+
+@contextmanager
+def _recorded(store: RunStore, run: Run, redactor: Redactor, button: Cancellation) -> Iterator[logging.Logger]:
+    """Keep the run's log and its heartbeat, and yield the logger of what the run itself has to say."""
+    with ExitStack() as stack:
+        recorder = stack.enter_context(recording(store, run.run_id, logging.getLogger()))
+        recorder.addFilter(redactor)  # a store that was given knows nothing of the run's secrets
         stack.enter_context(beating(store, run.run_id, cancelled=button.cancel, meanwhile=recorder.flush))
         # A logger of the run's own: its log has these lines whatever level the user's logging is set to, and the
         # user's handlers are not filled with them.
         journal = logging.Logger(__name__, logging.INFO)  # noqa: LOG001 - see above
         journal.addHandler(recorder)
-        return _Runner(env, job, store, run, parameters=parameters or {}, journal=journal, cancellation=button).run()
+        yield journal
 
 
 class _Runner:
@@ -102,6 +123,8 @@ class _Runner:
         parameters: Mapping[str, Any],
         journal: logging.Logger,
         cancellation: Cancellation,
+        carrier: str | None = None,
+        again: bool = False,
     ) -> None:
         self._env = env
         self._job = job
@@ -110,12 +133,13 @@ class _Runner:
         self._parameters = parameters
         self._journal = journal
         self._cancellation = cancellation
+        self._carrier, self._again = carrier, again
         self._attempt = run.attempts
         self._started = time.monotonic()  # moved on by what is spent in queues: seconds are those of work
         self._plan: JobPlan | None = None
 
     def run(self) -> RunResult:
-        if self._attempt > 1:
+        if self._attempt > 1 and self._carrier is None:
             self._journal.warning("this run was killed half-way: it is taken up again under its load id")
         try:
             results = self._attempts()
@@ -126,7 +150,7 @@ class _Runner:
             self._finish(Status.CANCELLED, error=str(error))
             raise error.at(f"job {self._job.name}") from None
         except EmatixError as error:
-            self._finish(Status.FAILED, error=str(error.at(f"job {self._job.name}").masked(self._env.redactor.mask)))
+            self._fail(error.at(f"job {self._job.name}").masked(self._env.redactor.mask))
             raise
         except Exception as error:
             self._journal.exception("unexpected: the traceback tells more")
@@ -138,7 +162,7 @@ class _Runner:
 
     def _attempts(self) -> list[TargetResult]:
         policy = self._job.retry
-        if not policy.retries:
+        if not policy.retries or self._carrier is not None:
             return self._once()
         from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
@@ -149,10 +173,12 @@ class _Runner:
         def failed(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
             assert isinstance(error, EmatixError)  # noqa: S101 - only transient ones are retried, and they are ours
-            self._store.attempt_failed(self._run.run_id, str(error.masked(self._env.redactor.mask)))
+            self._env.progress.failed(
+                self._job.name, error.masked(self._env.redactor.mask), retry_in=state.upcoming_sleep
+            )
+            self._journal.warning("attempt %s failed: %s", self._attempt, error)
+            self._store.attempt_failed(self._run.run_id, str(error.at(f"job {self._job.name}")))
             self._attempt += 1
-            self._env.progress.failed(self._job.name, error, retry_in=state.upcoming_sleep)
-            self._journal.warning("attempt %s failed: %s", self._attempt - 1, error)
 
         retrying = Retrying(
             stop=stop_after_attempt(policy.retries + 1), wait=pause, before_sleep=failed, reraise=True,
@@ -180,7 +206,11 @@ class _Runner:
     def _succeeded(self, results: Sequence[TargetResult]) -> RunResult:
         counts = {name: sum(getattr(result, name) for result in results) for name in COUNTS}
         rows_read = max((result.rows_read for result in results), default=0)
+        results = after_load(self._env, self._job, results, self._cancellation)
         seconds = time.monotonic() - self._started
+        for result in results:
+            for step, done in result.maintained.items():
+                self._journal.info("maintenance of %s, %s: %s", result.target, step, counted(done))
         for result in results:
             for warning in result.warnings:
                 _log.warning("%s", warning)
@@ -192,6 +222,13 @@ class _Runner:
         self._finish(Status.SUCCEEDED, counts={"rows_read": rows_read, **counts}, targets=results)
         self._env.progress.finished(self._job.name, outcome)
         return outcome
+
+    def _fail(self, error: EmatixError) -> None:
+        if self._carrier is None or not self._again or not is_transient(error):
+            self._finish(Status.FAILED, error=str(error))
+            return
+        self._journal.warning("attempt %s failed: %s", self._attempt, error)
+        self._store.set_aside(self._run.run_id, str(error), carrier=self._carrier)
 
     def _finish(
         self, status: Status, *, counts: dict[str, int] | None = None, targets: Sequence[TargetResult] = (),

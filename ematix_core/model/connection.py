@@ -7,7 +7,7 @@ A connection is a frozen record. Its text may hold `${...}` references; they are
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache, wraps
@@ -156,13 +156,123 @@ class MySQLConnection(Connection):
 class ObjectStoreConnection(Connection):
     """A folder of files.
 
-    `path` is a local folder; `format` (parquet, csv, orc, jsonl) is what targets are written
+    `path` is a local folder or a prefix of an object store (`s3://bucket/prefix`, `gs://`, `az://`), whose `endpoint`,
+    `region`, keys or `profile` go into `options`; `format` (parquet, csv, orc, jsonl) is what targets are written
     in and what sources are read as when a file's name does not tell. Format settings go into `options`.
     """
 
     kind: ClassVar[str] = "objects"
     path: str = ""
     format: str = "parquet"
+
+
+@_explained
+@dataclass(frozen=True, repr=False)
+class DeltaConnection(Connection):
+    """A folder of Delta Lake tables.
+
+    `path` is a local folder or a prefix of an object store, as for ObjectStoreConnection; a table is a folder below it
+    (`silver/orders`). `partition_by`, `target_file_size` and the like, for the tables that are made, go into
+    `options`.
+    """
+
+    kind: ClassVar[str] = "delta"
+    path: str = ""
+
+
+@_explained
+@dataclass(frozen=True, repr=False)
+class KafkaConnection(Connection):
+    """A Kafka cluster, `url="kafka://host:9092,host:9092"` or `bootstrap="host:9092,host:9092"`.
+
+    `security`: plaintext, ssl, sasl_plaintext or sasl_ssl; without it sasl_ssl with a `mechanism`, ssl with a
+    certificate, else plaintext. `mechanism`: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 with `username` and `password`,
+    AWS_MSK_IAM with `region`, OAUTHBEARER. `ca`, `certificate` and `key` are paths of PEM files. `options` are those of
+    targets and settings of librdkafka, such as `fetch.min.bytes`: see docs/reference/kafka.md.
+    """
+
+    kind: ClassVar[str] = "kafka"
+    url: str = ""
+    bootstrap: str = ""
+    security: str = ""
+    mechanism: str = ""
+    username: str = ""
+    password: str = ""
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    key_password: str = ""
+    region: str = ""
+
+
+@_explained
+@dataclass(frozen=True, repr=False)
+class FederatedConnection(Connection):
+    """Several connections whose tables one query joins: `FROM lake."orders/*.parquet" JOIN shop.crm.customers ...`.
+
+    `sources`: the connections, or names of such. In the job's SQL, which is DuckDB's, the name of one of them stands
+    before each table. Can be read, and not written.
+    """
+
+    kind: ClassVar[str] = "federated"
+    sources: Sequence[Connection | str] = ()
+
+    def __post_init__(self) -> None:
+        """Raise DeclarationError for sources that are none, or that have one name."""
+        where = f"connection {self.name}"
+        if isinstance(self.sources, str) or not self.sources:
+            raise DeclarationError(
+                f"sources={self.sources!r} names no connections", where=where, hint="Give several: [lake, shop]."
+            )
+        for source in self.sources:
+            if isinstance(source, FederatedConnection) or not isinstance(source, Connection | str):
+                raise DeclarationError(
+                    f"{source!r} is no source of it", where=where,
+                    hint="Give connections or their names, and none that is federated itself.",
+                )  # fmt: skip
+        names = [name.lower() for name in self.source_names]
+        if twice := [name for name in self.source_names if names.count(name.lower()) > 1]:
+            raise DeclarationError(f"two of its sources are named {twice[0]!r}", where=where)
+        object.__setattr__(self, "sources", tuple(self.sources))
+
+    def masked(self) -> dict[str, Any]:
+        """Return the settings, with the sources by their names."""
+        return super().masked() | {"sources": list(self.source_names)}
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """The names of the sources, as SQL knows them."""
+        return tuple(source if isinstance(source, str) else source.name for source in self.sources)
+
+
+@_explained
+@dataclass(frozen=True, repr=False)
+class SchemaRegistryConnection(Connection):
+    """A registry of schemas with Confluent's interface, `url="http://host:8081"`.
+
+    `username` and `password` are for basic authentication. `ca` is the path of the PEM file of an authority for
+    `https://`. `options`: `timeout`, seconds after which a registry that does not answer is an error (default: 10).
+    """
+
+    kind: ClassVar[str] = "registry"
+    url: str = ""
+    username: str = ""
+    password: str = ""
+    ca: str = ""
+
+
+@_explained
+@dataclass(frozen=True, repr=False)
+class GlueSchemaRegistryConnection(Connection):
+    """A registry of schemas in AWS Glue, by the name that it has there. For `wire="glue"`.
+
+    Credentials, endpoint, and the region unless it is given, are boto3's: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL and
+    so on. `options`: `timeout`, seconds after which a registry that does not answer is an error (default: 10).
+    """
+
+    kind: ClassVar[str] = "glue"
+    registry: str = "default-registry"
+    region: str = ""
 
 
 @_explained
@@ -199,6 +309,11 @@ CONNECTION_CLASSES: dict[str, type[Connection]] = {
         PostgresConnection,
         MySQLConnection,
         ObjectStoreConnection,
+        DeltaConnection,
+        KafkaConnection,
+        FederatedConnection,
+        SchemaRegistryConnection,
+        GlueSchemaRegistryConnection,
         MemoryConnection,
     )
 }

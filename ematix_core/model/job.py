@@ -7,10 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ematix_core.errors import DeclarationError, near
+from ematix_core.model.changes import ADDED
 from ematix_core.model.check import Check
 from ematix_core.model.connection import Connection, ConnectionLike, named_connection
 from ematix_core.model.duration import parse_seconds
+from ematix_core.model.format import Format
+from ematix_core.model.function import Function, FunctionLike, functions_of
+from ematix_core.model.maintenance import Maintenance, Optimize
 from ematix_core.model.mode import Merge, Mode, ModeLike, Scd2, parse_mode
+from ematix_core.model.names import require_short
 from ematix_core.model.options import check_queueing, explained, explained_decorator, listed, listed_as, tags_of
 from ematix_core.model.retry import Retry
 from ematix_core.model.schedule import Schedule
@@ -45,6 +50,8 @@ class Target:
     checks: tuple[Check, ...] = ()
     transforms: tuple[Transform, ...] = ()
     after: tuple[PostStep, ...] = ()
+    maintenance: tuple[Maintenance, ...] = ()
+    format: Format | None = None
 
     def __post_init__(self) -> None:
         """Check that the mode and the data checks name columns of the table, as far as it declares them."""
@@ -54,6 +61,9 @@ class Target:
             _check_mode(self.table, self.mode)
             for check in self.checks:
                 _check_columns(self.table, f"check {check.name}", check.columns)
+            for step in self.maintenance:
+                if isinstance(step, Optimize) and self.on_drift == "error":
+                    _check_columns(self.table, "optimize(z_order)", step.z_order)
 
     @property
     def name(self) -> TableName:
@@ -64,6 +74,11 @@ class Target:
     def connection_name(self) -> str:
         """The connection's name; empty when none is set."""
         return self.connection.name if isinstance(self.connection, Connection) else self.connection or ""
+
+    @property
+    def connection_names(self) -> tuple[str, str]:
+        """The names of its connection and of the registry of its format; empty where there is none."""
+        return self.connection_name, self.format.registry_name if self.format else ""
 
 
 @explained("a target", kind="target")
@@ -76,12 +91,15 @@ def target(
     checks: Sequence[Check] | Check = (),
     transforms: Sequence[Transform] | Transform = (),
     after: Sequence[StepLike] | StepLike = (),
+    maintenance: Sequence[Maintenance] | Maintenance = (),
+    format: Format | None = None,  # noqa: A002 - the field's own word
 ) -> Target:
     """Declare one of several targets of a job, each with its own connection and mode.
 
     `table`: a declaration or a name. `mode`: as on a job. `on_drift`: "error", "warn", "add" or "evolve".
     `checks`: data checks on the staged rows. `transforms`: row transforms before the load. `after`: SQL text or
-    functions run in the target's transaction after the load. A single one needs no list.
+    functions run in the target's transaction after the load. `maintenance`: steps such as `optimize()` and `vacuum()`,
+    run when they are due, after the commit. A single one needs no list. `format`: of a topic's messages.
     """
     return Target(
         table=_declared_table(table),
@@ -91,7 +109,15 @@ def target(
         checks=listed_as(Check, checks, "checks", "Write expect.not_null('id'), expect.unique('id'), ..."),
         transforms=listed_as(Transform, transforms, "transforms", "Write ematix.limit(3), ematix.filter_where('...')."),
         after=tuple(as_post_step(step) for step in listed(after)),
+        maintenance=listed_as(Maintenance, maintenance, "maintenance", "Write ematix.optimize(), ematix.vacuum(), ..."),
+        format=_declared_format(format),
     )
+
+
+def _declared_format(form: Format | None) -> Format | None:
+    if form is None or isinstance(form, Format):
+        return form
+    raise DeclarationError(f"{form!r} is no format of messages", hint="Write ematix.Format('avro', registry=...).")
 
 
 def _declared_table(table: TableLike) -> TableDef | TableName:
@@ -110,8 +136,14 @@ def _check_mode(table: TableDef, mode: Mode) -> None:
     named = {"keys": mode.keys, "compare": mode.compare, "order_by": (mode.order_by,) if mode.order_by else ()}
     if isinstance(mode, Scd2) and mode.event_time:
         named["event_time"] = (mode.event_time,)
+    added = ADDED.intersection(mode.beside())
     for option, columns in named.items():
-        _check_columns(table, f"mode {mode.name!r}: {option}", columns)
+        _check_columns(table, f"mode {mode.name!r}: {option}", tuple(c for c in columns if c not in added))
+    if mode.deleted_by in {column.name for column in table.columns}:
+        raise DeclarationError(
+            f"mode {mode.name!r}: deleted_by={mode.deleted_by!r} is not stored, and {table.name} declares it",
+            hint="Leave it out of the table; or leave deleted_by= out, and rows that are gone stay, with their flag.",
+        )
     if not mode.keys and not table.key()[0]:
         raise DeclarationError(
             f"{mode.name} needs a key for {table.name}: no keys= given, "
@@ -139,6 +171,7 @@ class Job:
     source_connection: Connection | str | None = None
     source_table: str = ""
     watermark: str | None = None
+    functions: tuple[Function, ...] = ()
     depends_on: tuple[str, ...] = ()
     retry: Retry = field(default_factory=Retry)
     timeout: float | None = None
@@ -153,6 +186,7 @@ class Job:
 
     def __post_init__(self) -> None:
         """Check the options that have no type of their own."""
+        require_short(name=self.name)
         check_queueing(self.pool, self.priority)
         if self.on_bad_rows not in _BAD_ROWS:
             raise DeclarationError(f"unknown on_bad_rows {self.on_bad_rows!r}", hint=near(self.on_bad_rows, _BAD_ROWS))
@@ -182,7 +216,7 @@ class Job:
     @property
     def connection_names(self) -> tuple[str, ...]:
         """The names of its connections, of source and targets, each once."""
-        names = [self.source_name, *(target.connection_name for target in self.targets)]
+        names = [self.source_name, *(name for target in self.targets for name in target.connection_names)]
         return tuple(dict.fromkeys(filter(None, names)))
 
     def plan(self, project: ConnectionLookup | None = None) -> JobPlan:
@@ -225,7 +259,7 @@ def job(
     target_connection: ConnectionLike | None = None,
     mode: ModeLike = "append",
     source_table: str = "",
-    watermark: str | None = None,
+    watermark: str | None = None, functions: Sequence[FunctionLike] | FunctionLike = (),
     depends_on: Sequence[Job | str] | Job | str = (),
     retries: int | Retry = 0,
     timeout: float | str | timedelta | None = None,
@@ -234,33 +268,33 @@ def job(
     checks: Sequence[Check] | Check = (),
     transforms: Sequence[Transform] | Transform = (),
     after: Sequence[StepLike] | StepLike = (),
-    schedule: str | None = None,
-    timezone: str | None = None,
-    pool: str = "",
-    priority: int = 0,
+    maintenance: Sequence[Maintenance] | Maintenance = (),
+    schedule: str | None = None, timezone: str | None = None,
+    pool: str = "", priority: int = 0,
     tags: Sequence[str] | str = (),
     owner: str = "",
-) -> Callable[[Callable[..., Any]], Job]:
+) -> Callable[[Callable[..., Any]], Job]:  # fmt: skip
     """Declare a job: the function says what to read, the options where it goes and how.
 
     The function takes any of `conn`, `target`, `watermark`, `run` and returns SQL text, an Arrow table, reader or
     iterator of batches, a polars or pandas frame, or nothing with `source_table=`. `source_connection`: default the
     target's. `watermark`: a column; rows at or above its last value are read, bound to `:watermark`; or "_file": new
-    files. `timeout`: of an attempt, in seconds or as "1 hour". The rest: `target()`, `Retry`, `workflow()`.
-    Raises DeclarationError.
+    files. `functions`: for SQL that runs in ematix: over files, lakes and DuckDB, and transforms. `timeout`: of an
+    attempt, "1 hour" or seconds. See `target`, `udf`, `Retry`, `workflow`. Raises DeclarationError.
     """
-    each = {"mode": mode, "on_drift": on_drift, "checks": checks, "transforms": transforms, "after": after}
+    each: dict[str, Any] = {"mode": mode, "on_drift": on_drift, "checks": checks, "transforms": transforms}
+    each |= {"after": after, "maintenance": maintenance}
 
     def declare(body: Callable[..., Any]) -> Job:
         try:
             return Job(
-                name=name or body.__name__, body=body, targets=_targets(target, targets, target_connection, each),
+                name=name or body.__name__, body=body, targets=targets_of(target, targets, target_connection, each),
                 source_connection=named_connection(source_connection, "source_connection"), source_table=source_table,
-                watermark=watermark, depends_on=_names(depends_on), on_bad_rows=on_bad_rows,
-                timeout=None if timeout is None else parse_seconds(timeout, "timeout"),
-                retry=retries if isinstance(retries, Retry) else Retry(retries),
+                watermark=watermark, functions=functions_of(functions), depends_on=_names(depends_on),
+                timeout=None if timeout is None else parse_seconds(timeout, "timeout"), module=body.__module__,
+                retry=retries if isinstance(retries, Retry) else Retry(retries), doc=inspect.getdoc(body) or "",
                 schedule=Schedule.of(schedule, timezone), pool=pool, priority=priority, tags=tags_of(tags), owner=owner,
-                doc=inspect.getdoc(body) or "", module=body.__module__,
+                on_bad_rows=on_bad_rows,
             )  # fmt: skip
         except DeclarationError as error:
             raise error.at(f"job {name or body.__name__}") from None
@@ -271,12 +305,13 @@ def job(
 pipeline = job
 
 
-def _targets(
+def targets_of(
     single: TableLike | None,
     several: Sequence[Target | TableLike] | Target | TableLike,
     default_connection: ConnectionLike | None,
     options: dict[str, Any],
 ) -> tuple[Target, ...]:
+    """Return the targets of `target=` or `targets=`, with the connection and options of those that have none."""
     if (single is None) == (not several):
         raise DeclarationError("a job needs target= or targets=, and not both")
     connection = named_connection(default_connection, "target_connection")

@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 from ematix_core.errors import ProjectError, near
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator, Sequence
     from types import ModuleType
 
-_MACHINERY = ("<frozen ", f"{Path(__file__).parents[1]}{os.sep}", importlib.__file__)
+_OURS = f"{Path(__file__).parents[1]}{os.sep}"
+# "<string>": where dataclasses make their __init__, which calls the checks of a declaration.
+_MACHINERY = ("<frozen ", "<string>", _OURS, importlib.__file__)
 _LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
@@ -41,12 +43,24 @@ def load(source: str | Path) -> Iterator[ModuleType]:
 def load_good(source: str | Path) -> Iterator[ModuleType | ProjectError]:
     """Import as `load` does, but yield the error in place of a module that raises, and go on with the others."""
     try:
-        module = _load_path(Path(source)) if _is_path(source) else _load_name(str(source))
+        module = _load_path(Path(source)) if is_path(source) else _load_name(str(source), Path.cwd())
     except ProjectError as error:
         yield error
     else:
         yield module
         yield from _submodules(module)
+
+
+def load_beside(folder: Path, name: str) -> ModuleType:
+    """Import one module by name for a file in that folder: what lies there comes before what is installed.
+
+    Raises ProjectError as `load` does.
+    """
+    place = folder.joinpath(*name.split("."))
+    for path in (place.with_name(f"{place.name}.py"), place):
+        if path.is_file() or (path / "__init__.py").exists():
+            return _load_path(path)
+    return _load_name(name, folder)
 
 
 def root_of(module: ModuleType) -> Path:
@@ -58,20 +72,42 @@ def root_of(module: ModuleType) -> Path:
     return folder.parents[module.__name__.count(".")]
 
 
-def _is_path(source: str | Path) -> bool:
+def own_files(modules: Sequence[str], before: Container[str]) -> list[str]:
+    """Return the files of modules that were loaded, and the folders of packages, to which a module may be added.
+
+    Those of `modules`, and of what has been imported since `before`, without the library, installed packages and
+    ematix itself: what an edit of the project changes.
+    """
+    named = {module for module in modules if not is_path(module)}
+    found = {str(Path(module).absolute()) for module in modules if module.endswith(".py")}
+    for name, module in list(sys.modules.items()):
+        asked = any(f"{name}.".startswith(f"{one}.") for one in named)
+        folders = [str(folder) for folder in getattr(module, "__path__", None) or ()]
+        for place in [getattr(module, "__file__", None), *folders]:
+            if place and (asked or (name not in before and not _is_installed(place))):
+                found.add(str(Path(place)))
+    return sorted(found)
+
+
+def _is_installed(path: str) -> bool:
+    return path.startswith((*_LIBRARIES, _OURS)) or not {"site-packages", "dist-packages"}.isdisjoint(Path(path).parts)
+
+
+def is_path(source: str | Path) -> bool:
+    """Say whether a source is a file or folder, and not a module's name."""
     text = str(source)
     return isinstance(source, Path) or text.endswith(".py") or "/" in text or "\\" in text
 
 
-def _load_name(name: str) -> ModuleType:
-    _search(Path.cwd())
+def _load_name(name: str, folder: Path) -> ModuleType:
+    _search(folder)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise _failure(name, error) from error
-        here = [module.name for module in pkgutil.iter_modules([str(Path.cwd())])]
-        raise ProjectError(f"there is no module {name!r}", where=str(Path.cwd()), hint=near(name, here)) from None
+        here = [module.name for module in pkgutil.iter_modules([str(folder)])]
+        raise ProjectError(f"there is no module {name!r}", where=str(folder), hint=near(name, here)) from None
     except (Exception, SystemExit) as error:
         raise _failure(name, error) from error
 

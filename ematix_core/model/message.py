@@ -1,4 +1,4 @@
-"""Message sources that need no broker: a folder into which files are dropped, a database table used as a queue."""
+"""Message sources: a folder, a table used as a queue, a table of a lake whose versions are told, a topic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AFTERS = ("delete", "move", "keep")
 
 @dataclass(frozen=True, kw_only=True)
 class MessageSource:
-    """Where messages come from. Made by `inbox()` or `queue()`; see there for the options."""
+    """Where messages come from. Made by `inbox()`, `queue()`, `versions()` or `topic()`; see there for the options."""
 
     name: str
     connection: Connection | str
@@ -24,6 +24,10 @@ class MessageSource:
     id_column: str = "id"
     payload_column: str = "payload"
     after: After = "keep"
+    versions_of: str = ""
+    start: int = 0
+    topic: str = ""
+    begin: Literal["earliest", "latest"] = "latest"
 
     @property
     def connection_name(self) -> str:
@@ -32,7 +36,7 @@ class MessageSource:
 
     def __str__(self) -> str:
         """Return what a summary calls it, such as `orders_in (inbox/*.json)`."""
-        return f"{self.name} ({self.path or self.table})"
+        return f"{self.name} ({self.path or self.table or self.versions_of or self.topic})"
 
 
 @explained("an inbox", kind="message source")
@@ -67,6 +71,40 @@ def queue(
     )  # fmt: skip
 
 
+@explained("versions", kind="message source")
+def versions(name: str, *, connection: ConnectionLike, table: str, start: int = 0) -> MessageSource:
+    """Declare a table of a lake as a source of messages: each version that changes its rows is one, in order.
+
+    `connection` is of kind `delta`, or `objects` for a table that ematix wrote. The position of a message is the
+    version with the time of its commit: `12@20260131T020000.123000000Z`. Its payload says what the version did:
+    `version`, `committed_at`, `operation` (such as `MERGE`), how many data files it `added` and `removed`, and how many
+    `rows` were in those it added (null when the log does not tell). Versions that change no row, as those of OPTIMIZE
+    and of new columns, are left out. `start`: the first version that counts (0: all that the table's log tells).
+    """
+    if type(start) is not int or start < 0:
+        raise DeclarationError(
+            f"start={start!r} is no version", where=f"message source {name}", hint="Write a whole number: start=12."
+        )
+    return _source(name, connection, versions_of=table, start=start, after="keep", option="table", value=table)
+
+
+@explained("a topic", kind="message source")
+def topic(
+    name: str, *, connection: ConnectionLike, topic: str, start: Literal["earliest", "latest"] = "latest"
+) -> MessageSource:
+    """Declare a topic as a source of messages: each of its messages is one, in the order of its partition.
+
+    The position of a message is `<topic>:<partition>@<offset>`. Its payload is what its JSON says, text for other text,
+    nothing for other bytes, for tombstones and for more than 1 MiB. `start`: where it begins that has no offsets yet;
+    they are kept by the broker for the group `ematix.<name>`.
+    """
+    if start not in {"earliest", "latest"}:
+        raise DeclarationError(
+            f"unknown start {start!r}", where=f"message source {name}", hint=near(str(start), ("earliest", "latest"))
+        )
+    return _source(name, connection, topic=topic, begin=start, after="keep", option="topic", value=topic)
+
+
 def _source(name: str, connection: ConnectionLike, *, option: str, value: str, **fields: object) -> MessageSource:
     where = f"message source {name}"
     if not name or not value:
@@ -78,4 +116,4 @@ def _source(name: str, connection: ConnectionLike, *, option: str, value: str, *
     named = named_connection(connection, "connection")
     if named is None:
         raise DeclarationError("a message source needs connection=", where=where)
-    return MessageSource(name=name, connection=named, **fields)  # type: ignore[arg-type]  # the options of the two above
+    return MessageSource(name=name, connection=named, **fields)  # type: ignore[arg-type]  # the options of those above

@@ -36,7 +36,10 @@ class Merge:
 
     `keys`: default the table's merge keys. `compare`: columns whose difference counts, default all that are no key.
     `order_by`: of several rows with one key in a load, the one with the highest value wins; without it they are an
-    error. `deletes="delete"`: keys missing from the load are removed; refused for an empty load unless `allow_empty`.
+    error. Where the target has that column, a row with a lower value than the target's leaves it as it is, and counts
+    as unchanged. `deletes="delete"`: keys missing from the load are removed; refused for an empty load unless
+    `allow_empty`. `deleted_by`: a Boolean column of the rows; those where it is true delete their key. It is not
+    stored, nor are the columns that sources add (`_op` and the like) unless the table declares them.
     """
 
     name: ClassVar[str] = "merge"
@@ -44,7 +47,12 @@ class Merge:
     compare: tuple[str, ...] = ()
     order_by: str | None = None
     deletes: Literal["ignore", "delete"] = "ignore"
+    deleted_by: str | None = None
     allow_empty: bool = False
+
+    def beside(self) -> tuple[str, ...]:
+        """Return the columns of rows of changes that the mode goes by, stored or not; none for other rows."""
+        return _named(self.deleted_by, self.order_by)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +61,10 @@ class Scd2:
 
     `keys`, `compare`, `order_by`, `allow_empty`: as in Merge; `order_by` is for loads without `event_time`.
     `event_time`: the column that dates a version; default the time of the load. `deletes="close"`: keys missing
-    from the load are closed. `ttl`: close versions whose key no load has brought for that long; needs the column
-    `last_seen`, which is kept only then. The last five fields name the columns of history.
+    from the load are closed. `deleted_by`: as in Merge; such rows close their key, at their event time or that of the
+    load, and a later row opens it again. An event time that is a source's own column is stored only where the table
+    declares it. `ttl`: close versions whose key no load has brought for that long; needs the column `last_seen`, which
+    is kept only then. The last five fields name the columns of history.
     """
 
     name: ClassVar[str] = "scd2"
@@ -63,6 +73,7 @@ class Scd2:
     order_by: str | None = None
     event_time: str | None = None
     deletes: Literal["ignore", "close"] = "ignore"
+    deleted_by: str | None = None
     allow_empty: bool = False
     ttl: timedelta | None = None
     valid_from: str = "valid_from"
@@ -70,6 +81,10 @@ class Scd2:
     is_current: str = "is_current"
     row_hash: str = "row_hash"
     last_seen: str = "last_seen"
+
+    def beside(self) -> tuple[str, ...]:
+        """Return the columns of rows of changes that the mode goes by, stored or not; none for other rows."""
+        return _named(self.deleted_by, self.order_by, self.event_time)
 
     def history_columns(self) -> tuple[str, ...]:
         """Return the names of the columns that scd2 adds to the rows, in table order."""
@@ -82,6 +97,10 @@ ModeLike: TypeAlias = "str | Mapping[str, Any] | Mode"
 _M = TypeVar("_M", bound=Mode)
 
 _MODES: dict[str, type[Mode]] = {"append": Append, "truncate": Truncate, "merge": Merge, "scd1": Merge, "scd2": Scd2}
+
+
+def _named(deleted_by: str | None, *others: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, (deleted_by, *others))) if deleted_by else ()
 
 
 @explained("mode 'append'")
@@ -103,12 +122,15 @@ def merge(
     compare: Columns = None,
     order_by: str | None = None,
     deletes: Literal["ignore", "delete"] = "ignore",
+    deleted_by: str | None = None,
     allow_empty: bool = False,
 ) -> Merge:
     """Mode: insert or update by key. See Merge for the options."""
-    return _build(
-        Merge, {"keys": keys, "compare": compare, "order_by": order_by, "deletes": deletes, "allow_empty": allow_empty}
-    )
+    options: dict[str, Any] = {
+        "keys": keys, "compare": compare, "order_by": order_by, "deletes": deletes, "deleted_by": deleted_by,
+        "allow_empty": allow_empty,
+    }  # fmt: skip
+    return _build(Merge, options)
 
 
 @explained("mode 'scd2'")
@@ -119,6 +141,7 @@ def scd2(
     order_by: str | None = None,
     event_time: str | None = None,
     deletes: Literal["ignore", "close"] = "ignore",
+    deleted_by: str | None = None,
     allow_empty: bool = False,
     ttl: str | timedelta | None = None,
     **names: str,
@@ -129,7 +152,7 @@ def scd2(
     """
     options: dict[str, Any] = {
         "keys": keys, "compare": compare, "order_by": order_by, "event_time": event_time, "deletes": deletes,
-        "allow_empty": allow_empty, "ttl": ttl,
+        "deleted_by": deleted_by, "allow_empty": allow_empty, "ttl": ttl,
     }  # fmt: skip
     return _build(Scd2, options | names)
 
@@ -180,6 +203,8 @@ def _check(mode: Mode) -> None:
         raise DeclarationError(
             f"mode {mode.name!r}: deletes={mode.deletes!r}", hint=f"Use one of: {', '.join(map(repr, allowed))}."
         )
+    if isinstance(mode, Merge | Scd2) and mode.deleted_by:
+        _check_deleted_by(mode)
     if isinstance(mode, Scd2) and mode.event_time and mode.order_by:
         raise DeclarationError(
             "mode 'scd2': event_time and order_by together",
@@ -187,3 +212,15 @@ def _check(mode: Mode) -> None:
         )
     if isinstance(mode, Scd2) and len(set(mode.history_columns())) < len(mode.history_columns()):
         raise DeclarationError(f"mode 'scd2': two of its columns have one name: {', '.join(mode.history_columns())}")
+
+
+def _check_deleted_by(mode: Merge | Scd2) -> None:
+    """Raise DeclarationError for options that take the load for all the rows that there are."""
+    if mode.deletes != "ignore" or getattr(mode, "ttl", None):
+        raise DeclarationError(
+            f"mode {mode.name!r}: deleted_by= is for loads that bring changes, and deletes= and ttl= for those that "
+            "bring all rows", hint="Leave one of them out.",
+        )  # fmt: skip
+    named = {*mode.keys, *mode.compare, mode.order_by, getattr(mode, "event_time", None)}
+    if mode.deleted_by in named:
+        raise DeclarationError(f"mode {mode.name!r}: deleted_by={mode.deleted_by!r} is the column of another option")

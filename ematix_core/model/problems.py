@@ -23,6 +23,11 @@ class Problem:
     names: tuple[str, ...]
 
 
+def is_outside(name: str) -> bool:
+    """Say whether a trigger's name is the URI of something that another system tells of, such as `s3://lake/orders`."""
+    return "://" in name
+
+
 def problems(project: Declared, left_out: Collection[str] = ()) -> Iterator[Problem]:
     """Yield each problem of a project. `left_out`: jobs and workflows that it had and has no more.
 
@@ -35,11 +40,14 @@ def problems(project: Declared, left_out: Collection[str] = ()) -> Iterator[Prob
                 f"{name!r} is the name of a job and of a workflow: triggers and commands could not tell them apart",
                 (name,),
             )
+    for name in getattr(project, "streams", ()):
+        if name in jobs or name in workflows:
+            yield Problem(f"{name!r} is the name of a stream and of a job or workflow", (name,))
     yield from _dependencies(project, left_out)
     known = [*jobs, *workflows]
     for workflow in workflows.values():
         for event in workflow.waits_for():
-            if event not in known and event not in left_out:
+            if event not in known and event not in left_out and not is_outside(event):
                 text = (
                     f"workflow {workflow.name} waits for {event!r}, which is no workflow or job. {near(event, known)}"
                 )

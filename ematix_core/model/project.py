@@ -13,14 +13,17 @@ from ematix_core.model.connection import Connection
 from ematix_core.model.graph import levels
 from ematix_core.model.job import Job
 from ematix_core.model.problems import Problem, problems
+from ematix_core.model.stream import Stream
 from ematix_core.model.table import TableDef
 from ematix_core.model.workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from types import ModuleType
 
-Declaration = Connection | TableDef | Job | Workflow
+    from ematix_core.model.job import Target
+
+Declaration = Connection | TableDef | Job | Workflow | Stream
 _D = TypeVar("_D")
 
 
@@ -35,6 +38,7 @@ class Project:
     tables: Mapping[str, TableDef]
     jobs: Mapping[str, Job]
     workflows: Mapping[str, Workflow]
+    streams: Mapping[str, Stream] = field(default_factory=dict)
     root: Path = field(default_factory=Path.cwd)
 
     @classmethod
@@ -106,14 +110,18 @@ class Project:
             tables=MappingProxyType(collection.tables),
             jobs=MappingProxyType(collection.jobs),
             workflows=MappingProxyType(collection.workflows),
+            streams=MappingProxyType(collection.streams),
             root=root,
         )
 
     def without(self, names: Collection[str]) -> Project:
-        """Return the project without the jobs and workflows of these names."""
+        """Return the project without the jobs, workflows and streams of these names."""
         jobs = {name: job for name, job in self.jobs.items() if name not in names}
         workflows = {name: workflow for name, workflow in self.workflows.items() if name not in names}
-        return replace(self, jobs=MappingProxyType(jobs), workflows=MappingProxyType(workflows))
+        streams = {name: stream for name, stream in self.streams.items() if name not in names}
+        return replace(
+            self, jobs=MappingProxyType(jobs), workflows=MappingProxyType(workflows), streams=MappingProxyType(streams)
+        )
 
     def job(self, name: str) -> Job:
         """Return the job of that name. Raises ProjectError with the nearest known one."""
@@ -127,6 +135,12 @@ class Project:
             raise ProjectError(f"unknown workflow {name!r}", hint=near(name, self.workflows))
         return self.workflows[name]
 
+    def stream(self, name: str) -> Stream:
+        """Return the stream of that name. Raises ProjectError with the nearest known one."""
+        if name not in self.streams:
+            raise ProjectError(f"unknown stream {name!r}", hint=near(name, self.streams))
+        return self.streams[name]
+
     def connection(self, name: str) -> Connection:
         """Return the project's own connection of that name. Raises UnknownConnectionError with the nearest known."""
         if name not in self.connections:
@@ -134,15 +148,18 @@ class Project:
         return self.connections[name]
 
     def unresolved_connections(self) -> dict[str, tuple[str, ...]]:
-        """Return the connection names that jobs use and the project does not declare, each with those jobs.
+        """Return the connection names that jobs and streams use and the project does not declare, each with those.
 
         They are looked up in the environment and the configuration files when a job runs.
         """
         missing: dict[str, tuple[str, ...]] = {}
-        for job in self.jobs.values():
-            for name in job.connection_names:
+        users: tuple[Job | Stream, ...] = (*self.jobs.values(), *self.streams.values())
+        for user in users:
+            names = user.connection_names
+            parts = [part for name in names for part in getattr(self.connections.get(name), "source_names", ())]
+            for name in dict.fromkeys([*names, *parts]):
                 if name not in self.connections:
-                    missing[name] = (*missing.get(name, ()), job.name)
+                    missing[name] = (*missing.get(name, ()), user.name)
         return missing
 
     def order(self, names: Iterable[str] | None = None) -> tuple[Job, ...]:
@@ -160,6 +177,7 @@ class _Collection:
         self.tables: dict[str, TableDef] = {}
         self.jobs: dict[str, Job] = {}
         self.workflows: dict[str, Workflow] = {}
+        self.streams: dict[str, Stream] = {}
         self.broken: list[Broken] = []
         self.duplicates: list[tuple[str, str, str]] = []  # kind, name, message
         self._seen: dict[int, object] = {}
@@ -176,20 +194,26 @@ class _Collection:
                 self.broken.append(value)
             case Connection():
                 self._claim("connection", self.connections, value.name, value)
+                self._add_all(getattr(value, "sources", ()), place)
             case TableDef():
                 self.tables.setdefault(value.name, value)  # one table may be declared for two systems
             case Job():
                 self._claim("job", self.jobs, value.name, value)
-                for target in value.targets:
-                    self.add(target.table, place)
-                    self.add(target.connection, place)
-                self.add(value.source_connection, place)
+                self._add_all([*_parts(value.targets), value.source_connection], place)
             case Workflow():
                 self._claim("workflow", self.workflows, value.name, value)
-                for job in value.jobs:
-                    self.add(job, place)
+                self._add_all(value.jobs, place)
                 if value.messages is not None:
                     self.add(value.messages.connection, place)
+            case Stream():
+                self._claim("stream", self.streams, value.name, value)
+                lookups = [lookup.connection for lookup in value.lookups]
+                read = [part for one in (value, *value.sides) for part in (one.source, one.registry, one.schema)]
+                self._add_all([*read, *_parts(value.targets), *lookups, value.state], place)
+
+    def _add_all(self, values: Iterable[object], place: str) -> None:
+        for value in values:
+            self.add(value, place)
 
     def _claim(self, kind: str, known: dict[str, _D], name: str, value: _D) -> None:
         first = known.setdefault(name, value)
@@ -209,7 +233,13 @@ class _Collection:
     def _users(self, connection: str) -> tuple[str, ...]:
         jobs = [job.name for job in self.jobs.values() if connection in job.connection_names]
         listening = [w.name for w in self.workflows.values() if w.messages and w.messages.connection_name == connection]
-        return (*jobs, *listening)
+        streams = [stream.name for stream in self.streams.values() if connection in stream.connection_names]
+        return (*jobs, *listening, *streams)
+
+
+def _parts(targets: Iterable[Target]) -> Iterator[object]:
+    for target in targets:
+        yield from (target.table, target.connection, target.format.registry if target.format else None)
 
 
 def _collect(modules: Iterable[ModuleType]) -> _Collection:

@@ -167,7 +167,7 @@ def table(cls: type | None = None, /, *, schema: str = "", name: str = "") -> Ta
                 f"@ematix.table is given {cls!r}, which is no class",
                 hint="Write @ematix.table(schema='...', name='...') over a class.",
             )
-        return _declare(cls, schema=schema, name=name or _snake_case(cls.__name__))
+        return _declare(cls, schema=schema, name=name or snake_case(cls.__name__))
 
     return declare if cls is None else declare(cls)
 
@@ -179,7 +179,7 @@ class _ManagedTableMeta(type):
         cls = super().__new__(mcls, name, bases, namespace)
         if not bases:
             return cls
-        table_name = getattr(cls, "__tablename__", _snake_case(name))
+        table_name = getattr(cls, "__tablename__", snake_case(name))
         return _declare(cls, schema=getattr(cls, "__schema__", ""), name=table_name)
 
 
@@ -251,5 +251,6 @@ def _strings(value: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _snake_case(name: str) -> str:
+def snake_case(name: str) -> str:
+    """Return the name of a class as tables and functions have it: `DailyRevenue` -> `daily_revenue`."""
     return _CAMEL_BOUNDARY.sub("_", name).lower()

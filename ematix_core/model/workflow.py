@@ -10,6 +10,7 @@ from ematix_core.model.duration import parse_seconds
 from ematix_core.model.graph import find_cycle, levels
 from ematix_core.model.job import Job
 from ematix_core.model.message import MessageSource
+from ematix_core.model.names import require_short
 from ematix_core.model.options import check_queueing, explained, listed, listed_as, tags_of
 from ematix_core.model.schedule import Schedule
 from ematix_core.model.trigger import AnyOf, Trigger, TriggerLike, parse_trigger
@@ -164,6 +165,7 @@ def _check(workflow: Workflow) -> None:
     names = [job.name for job in workflow.jobs]
     if not workflow.name:
         raise DeclarationError("a workflow needs a name")
+    require_short(name=workflow.name)
     if not names:
         raise DeclarationError("a workflow needs at least one job")
     for name in names:

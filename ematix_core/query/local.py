@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ematix_core.backends.duck.arrow import noting
 from ematix_core.backends.duck.connection import BATCH_ROWS, open_duck, translated
+from ematix_core.backends.duck.functions import register
 from ematix_core.backends.duck.memory import make_room
 from ematix_core.backends.duckdb import DIALECT
 from ematix_core.types import to_field
@@ -14,29 +16,27 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from ematix_core.model.function import Function
     from ematix_core.model.table import Column
 
 __all__ = ["DIALECT", "run_sql", "schema_of"]
 
 
-def run_sql(sql: str, rows: pa.RecordBatchReader, name: str) -> pa.RecordBatchReader:
+def run_sql(
+    sql: str, rows: pa.RecordBatchReader, name: str, functions: Sequence[Function] = ()
+) -> pa.RecordBatchReader:
     """Return the query's result over `rows`, which the query knows under `name`; batches of at most 122,880 rows.
 
-    Nothing is read before the result is. An error raised by `rows` passes through unchanged.
+    The query may call the `functions`. Nothing is read before the result is. An error raised by `rows` passes through
+    unchanged.
     """
     import pyarrow as pa
 
     failures: list[BaseException] = []
 
-    def guarded() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from rows
-        except BaseException as error:
-            failures.append(error)
-            raise
-
     connection = open_duck()
-    connection.register(name, pa.RecordBatchReader.from_batches(rows.schema, guarded()))
+    register(connection, functions)
+    connection.register(name, noting(rows, failures))
     with translated(sql):
         found = connection.sql(sql)
         make_room(connection, len(found.columns))
@@ -51,18 +51,20 @@ def run_sql(sql: str, rows: pa.RecordBatchReader, name: str) -> pa.RecordBatchRe
                 raise failures[0] from None
             raise
         finally:
+            reader.close()  # first: what still runs may call a function of the connection
             connection.close()
 
     return pa.RecordBatchReader.from_batches(reader.schema, results())
 
 
-def schema_of(sql: str, columns: Sequence[Column], name: str) -> pa.Schema:
+def schema_of(sql: str, columns: Sequence[Column], name: str, functions: Sequence[Function] = ()) -> pa.Schema:
     """Return the schema that the query would give over rows of these columns. Raises SqlError as `run_sql` would."""
     import pyarrow as pa
 
     schema = pa.schema([to_field(column.name, column.type) for column in columns])
     connection = open_duck()
     try:
+        register(connection, functions)
         connection.register(name, schema.empty_table())
         with translated(sql):
             found: pa.Schema = connection.sql(sql).to_arrow_reader(1).schema

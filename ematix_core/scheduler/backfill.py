@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +14,7 @@ from ematix_core.engine.cancel import Cancellation
 from ematix_core.engine.result import COUNTS
 from ematix_core.engine.slices import END, START
 from ematix_core.errors import AlreadyRunningError, CancelledError, EmatixError
+from ematix_core.interruptible import wait_for
 from ematix_core.model.workflow import Workflow
 from ematix_core.scheduler.restart import done_in, restart_of
 from ematix_core.store import Status
@@ -182,8 +183,10 @@ class _Backfill:
                 ahead = at_once > 1 and self._is_new()
                 for part in (one.slice for one in parts if one.due):
                     future = futures[part.name] = pool.submit(self._slice, part)
-                    ahead = ahead and future.result().status != "succeeded"
-                wait(futures.values(), return_when=FIRST_EXCEPTION)
+                    if ahead:
+                        wait_for([future])
+                        ahead = future.result().status != "succeeded"
+                wait_for(futures.values(), FIRST_EXCEPTION)
             except KeyboardInterrupt:
                 interrupted = True
             finally:  # also after a fault of ours; when all went well, there is nothing left to stop

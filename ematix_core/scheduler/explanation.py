@@ -10,22 +10,25 @@ from ematix_core.model.trigger import AllOf, AnyOf
 from ematix_core.scheduler.rules import begun, instant, of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ematix_core.model.schedule import Schedule
     from ematix_core.model.trigger import Trigger
     from ematix_core.model.unit import Unit
     from ematix_core.scheduler.rules import Rules
-    from ematix_core.store.records import Event
+    from ematix_core.store.records import Event, WorkflowRun
 
-State = Literal["due", "waiting", "held", "running", "paused"]
+State = Literal["due", "waiting", "held", "running", "lost", "paused"]
 _SAYS = {
     "due": "is due",
     "waiting": "waits",
     "held": "waits after a run without success",
     "running": "is running",
+    "lost": "has a run whose process is gone",
     "paused": "is paused",
 }
+
+_CARRIED_ON = "a scheduler (`flow scheduler`, `flow run-due`) carries the run on, without the jobs that have succeeded"
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,9 @@ class Explanation:
     """How a unit stands at a moment. It prints as a few lines.
 
     `state`: "due" (it runs now), "waiting", "held" (its conditions hold, but the last run failed or was cancelled and
-    nothing has happened since), "running" or "paused"; `since` and `run_id` belong to it. While a run is open the
-    conditions are those of the next one, provided that it succeeds. `next_tick` is in the schedule's own zone.
+    nothing has happened since), "running", "lost" (a run is open, but its process is gone) or "paused"; `since` and
+    `run_id` belong to it. While a run is open the conditions are those of the next one, provided that it succeeds.
+    `next_tick` is in the schedule's own zone.
     """
 
     unit: str
@@ -75,7 +79,8 @@ class Explanation:
 
     def __str__(self) -> str:
         """Return it for people."""
-        since = f" since {instant(self.since)}" if self.since else ""
+        begun = ", begun" if self.state == "lost" else " since"
+        since = f"{begun} {instant(self.since)}" if self.since else ""
         run = f" (run {self.run_id})" if self.run_id else ""
         last = (
             f"its last successful run began at {instant(self.last_success)}" if self.last_success else "never succeeded"
@@ -132,6 +137,12 @@ class _Standing:
             wanted.append(self._tick_wanted())
         return " and ".join(wanted)
 
+    def after_failure(self) -> str:
+        """Return what has to happen after a run without success, such as `orders succeeds again`."""
+        further = [f"{' or '.join(self.unit.waits_for())} succeeds again"] if self.unit.trigger is not None else []
+        further += [f"the tick of {_wall(tick)} comes"] if (tick := self.next_tick()) is not None else []
+        return " or ".join(further)
+
     def _trigger(self, trigger: Trigger) -> Condition:
         met = self.rules.met(trigger, self.reference)
         if isinstance(trigger, AllOf | AnyOf):
@@ -176,8 +187,8 @@ class _Standing:
         return link.join(f"({part})" if " " in part else part for part in parts)
 
 
-def explain(rules: Rules, unit: Unit, now: datetime) -> Explanation:
-    """Explain how the unit stands now."""
+def explain(rules: Rules, unit: Unit, now: datetime, lost: Iterable[WorkflowRun] = ()) -> Explanation:
+    """Explain how the unit stands now. `lost`: runs whose processes are gone, as far as they may be the unit's."""
     history = rules.facts.of(unit.name)
     success = history.success(single=unit.single)
     standing = _Standing(rules, unit, now, rules.reference(unit), rules.tick_reference(unit))
@@ -188,8 +199,10 @@ def explain(rules: Rules, unit: Unit, now: datetime) -> Explanation:
     due = rules.judge(unit, now).decision
     state: State = "due" if due is not None else "held" if holds else "waiting"
     by: Event | None = history.end if state == "held" else None
+    gone = None
     if history.open is not None:
-        state, by = "running", history.open
+        gone = next((run for run in lost if run.workflow_run_id == history.open.run_id), None)
+        state, by = "running" if gone is None else "lost", history.open
     elif history.paused is not None:
         state, by = "paused", history.paused
     return Explanation(
@@ -201,7 +214,7 @@ def explain(rules: Rules, unit: Unit, now: datetime) -> Explanation:
         last_success=None if success is None else success.started_at or success.at,
         conditions=conditions,
         next_tick=standing.next_tick(),
-        next=_next(standing, state, holds=holds, paused=history.paused),
+        next=_next(standing, state, holds=holds, paused=history.paused, gone=gone),
     )
 
 
@@ -213,19 +226,22 @@ def _after_run(unit: Unit, run: Event, tick: datetime | None) -> datetime | None
     return max(ticks, default=begun(run))
 
 
-def _next(standing: _Standing, state: State, *, holds: bool, paused: Event | None) -> str:
+def _next(standing: _Standing, state: State, *, holds: bool, paused: Event | None, gone: WorkflowRun | None) -> str:
     unit = standing.unit
     resumed = f"once it is resumed (`flow resume {unit.name}`)"
     when = "at once" if holds else f"when {standing.missing()}"
-    if state == "running":
+    if gone is not None and gone.token is None:
+        again = when if unit.messages is not None else f"when {standing.after_failure()}"
+        by_hand = f"`flow runs restart {gone.workflow_run_id}` goes on with it at once"
+        return f"a scheduler records this run as failed, and {by_hand}; it runs again {again}"
+    if state in {"running", "lost"}:
+        first = f"{_CARRIED_ON}; " if state == "lost" else ""
         over = "when this run has ended" if unit.messages is not None else "if this run succeeds"
-        return f"{over}, it runs again {when}{f', {resumed}' if paused else ''}"
+        return f"{first}{over}, it runs again {when}{f', {resumed}' if paused else ''}"
     if state == "paused":
         return f"nothing; {resumed}, it runs {when}"
     if state == "held":
-        further = [f"{' or '.join(unit.waits_for())} succeeds again"] if unit.trigger is not None else []
-        further += [f"the tick of {_wall(tick)} comes"] if (tick := standing.next_tick()) is not None else []
-        return f"it runs again when {' or '.join(further)}; `flow runs rerun` does it now"
+        return f"it runs again when {standing.after_failure()}; `flow runs rerun` does it now"
     return "a scheduler starts it as soon as there is a place" if state == "due" else f"it runs {when}"
 
 

@@ -12,16 +12,16 @@ import re
 import stat
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.backends.objects.files import HIDDEN, below, told
 from ematix_core.backends.objects.listing import glob_to_regex
 from ematix_core.backends.objects.settings import settings_of
+from ematix_core.backends.storage.folder import HIDDEN
+from ematix_core.backends.storage.paths import below, told
 from ematix_core.errors import AccessError, MissingSourceError, UnsupportedError
 from ematix_core.failpoint import failpoint
-from ematix_core.scheduler.messages import AT_ONCE, LARGEST, Message, parsed, path_of
+from ematix_core.scheduler.messages import AT_ONCE, LARGEST, Message, parsed, path_of, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterator
@@ -50,7 +50,7 @@ class _File:
 
     @property
     def position(self) -> str:
-        return f"{self.path}@{_stamp(self.changed)}"
+        return f"{self.path}@{stamp(self.changed)}"
 
     def is_same(self, other: _File) -> bool:
         return (self.size, self.changed) == (other.size, other.changed)
@@ -70,10 +70,7 @@ class Inbox:
         self._after = source.after
         pattern = below(source.path)
         self._matches = re.compile(glob_to_regex(pattern)).fullmatch
-        fixed = pattern.split("/")[:-1]
-        while any(_MAGIC.search(part) for part in fixed):
-            fixed.pop()
-        self._folder = self._root.joinpath(*fixed)
+        self._folder = self._root / folder_of(pattern)
         self._seen: dict[str, _File] = {}
         self._left_out: set[str] = set()
 
@@ -168,14 +165,7 @@ class Inbox:
 
     def _payload(self, file: _File) -> Any:  # noqa: ANN401 - plain data
         with (self._root / file.path).open("rb") as opened:
-            content = opened.read(LARGEST + 1)
-        if len(content) > LARGEST or b"\0" in content:
-            return None
-        try:
-            text = content.decode()
-        except UnicodeDecodeError:
-            return None
-        return parsed(text) if file.path.lower().endswith(".json") else text
+            return payload_of(opened.read(LARGEST + 1), file.path)
 
     def _unlisted(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # it has just gone
@@ -192,7 +182,26 @@ class Inbox:
             changed = (self._root / path_of(position)).stat().st_mtime_ns
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return position.endswith(f"@{_stamp(changed)}")
+        return position.endswith(f"@{stamp(changed)}")
+
+
+def payload_of(content: bytes, path: str) -> Any:  # noqa: ANN401 - plain data
+    """Return what a message says, by a file's content up to one byte more than the most that is kept."""
+    if len(content) > LARGEST or b"\0" in content:
+        return None
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return None
+    return parsed(text) if path.lower().endswith(".json") else text
+
+
+def folder_of(pattern: str) -> str:
+    """Return the folder below which a pattern looks."""
+    fixed = pattern.split("/")[:-1]
+    while any(_MAGIC.search(part) for part in fixed):
+        fixed.pop()
+    return "/".join(fixed)
 
 
 def _is_settled(file: _File, first: _File) -> bool:
@@ -211,9 +220,3 @@ def _move(file: Path, position: str) -> None:
         file.rename(place)
     except FileNotFoundError:  # another scheduler was faster
         return
-
-
-def _stamp(changed: int) -> str:
-    """Return a time in ns as `20260131T020000.123456789Z`."""
-    seconds, rest = divmod(changed, _BILLION)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%S}.{rest:09}Z"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 if TYPE_CHECKING:
@@ -63,6 +64,17 @@ class MessagePoller(Protocol):
 def path_of(position: str) -> str:
     """Return the file's path below the connection that a position of an `inbox()` speaks of."""
     return position.rpartition("@")[0]
+
+
+def version_of(position: str) -> int:
+    """Return the version of the table that a position of `versions()` speaks of."""
+    return int(position.partition("@")[0])
+
+
+def stamp(moment: int) -> str:
+    """Return a time in ns since 1970 as `20260131T020000.123456789Z`."""
+    seconds, rest = divmod(moment, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%S}.{rest:09}Z"
 
 
 def parsed(text: str) -> Any:  # noqa: ANN401 - plain data of any shape

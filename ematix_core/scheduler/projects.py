@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ematix_core.errors import ProjectError
+from ematix_core.model.loading import own_files
 from ematix_core.model.project import Project
 from ematix_core.model.unit import Unit, units
 
@@ -49,9 +50,28 @@ def load_snapshot(modules: Sequence[str], directory: Path) -> Snapshot:
 
     Raises ProjectError when that process ends without an answer, with what it printed.
     """
-    command = [sys.executable, "-c", f"from {__name__} import answer; answer()", *modules]
+    snapshot = asked(f"from {__name__} import answer; answer()", modules, directory)
+    assert isinstance(snapshot, Snapshot)  # noqa: S101 - see answer
+    return snapshot
+
+
+def answer() -> None:
+    """Tell what the project declares, for `load_snapshot`, in the process that it starts."""
+    tell(snapshot_of(sys.argv[1:]))
+
+
+def asked(program: str, arguments: Sequence[str], directory: Path) -> object:
+    """Run a program that loads a project, in a process of its own in `directory`, and return what it `tell`s.
+
+    Raises ProjectError when that process ends without an answer, with what it printed.
+    """
+    # Without -B the modules' bytecode is kept, by the second of their change and their size: a change within a second
+    # that keeps the size would not be seen by the next such process.
+    command = [sys.executable, "-B", "-c", f"import sys; sys.path.insert(0, ''); {program}", *arguments]
     try:
-        done = subprocess.run(command, cwd=directory, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603 - this interpreter and this module
+        done = subprocess.run(  # noqa: S603 - this interpreter and a program of ours
+            command, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         raise ProjectError(
             f"the project was not loaded within {_SECONDS} s", hint="A module waits for something when it is imported."
@@ -59,31 +79,20 @@ def load_snapshot(modules: Sequence[str], directory: Path) -> Snapshot:
     if done.returncode:
         printed = done.stderr.decode(errors="replace").strip()
         raise ProjectError(f"the process that loads the project ended with {done.returncode}:\n{printed}")
-    _, _, answer = done.stdout.rpartition(_MARK)  # before it stands what the modules print
-    snapshot = pickle.loads(answer)  # noqa: S301 - written by the process that was started here
-    assert isinstance(snapshot, Snapshot)  # noqa: S101 - see answer
-    return snapshot
+    _, _, told = done.stdout.rpartition(_MARK)  # before it stands what the modules print
+    return pickle.loads(told)  # noqa: S301 - written by the process that was started here
 
 
-def answer() -> None:
-    """Print what the project declares, for `load_snapshot`, in the process that it starts."""
-    sys.path.insert(0, "")
-    sys.stdout.buffer.write(_MARK + pickle.dumps(snapshot_of(sys.argv[1:])))
+def tell(value: object) -> None:
+    """Print the answer of a process that `asked` started."""
+    sys.stdout.buffer.write(_MARK + pickle.dumps(value))
 
 
 def snapshot_of(modules: Sequence[str]) -> Snapshot:
     """Load the project in this process and return what it declares."""
     before = set(sys.modules)
     project, problems = Project.load_good(*modules)
-    loaded = [getattr(module, "__file__", None) for name, module in list(sys.modules.items()) if name not in before]
-    own = {str(Path(path)) for path in loaded if path and not _is_installed(Path(path))}
-    own |= {str(Path(module).absolute()) for module in modules if module.endswith(".py")}
-    own |= {str(Path(path).parent) for path in own if path.endswith("__init__.py")}  # a module may be added
-    return Snapshot(units(project), tuple(problems), tuple(_stamp(path) for path in sorted(own)))
-
-
-def _is_installed(path: Path) -> bool:
-    return path.is_relative_to(sys.prefix) or path.is_relative_to(sys.base_prefix) or "site-packages" in path.parts
+    return Snapshot(units(project), tuple(problems), tuple(_stamp(path) for path in own_files(modules, before)))
 
 
 def _stamp(path: str) -> tuple[str, int, int]:

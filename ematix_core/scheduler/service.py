@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from ematix_core.errors import AlreadyRunningError, LeaseLostError, StoreError
 from ematix_core.scheduler.execution import Executions
+from ematix_core.scheduler.firing import begin
 from ematix_core.scheduler.leadership import Leadership
 from ematix_core.scheduler.mailbox import Mailbox
-from ematix_core.scheduler.messages import path_of
 from ematix_core.scheduler.slots import Slots
 from ematix_core.scheduler.takeover import claim_unheard, take_over
-from ematix_core.scheduler.ticks import Ticks
 from ematix_core.scheduler.triggers import Triggers
 from ematix_core.store import EventKind, Status
 
@@ -233,11 +232,7 @@ class Scheduler:
         """Start a run; return whether it was, and not by somebody else at this moment."""
         unit = self._units[decision.unit]
         try:
-            record = self._store.begin_workflow(
-                unit.name, trigger=_trigger(decision), unit=True, key=decision.key, tick=decision.tick,
-                parameters=parameters(unit, decision), cause=decision.cause, message=decision.message,
-                after=decision.after, token=self._executions.token,
-            )  # fmt: skip
+            record = begin(self._store, unit, decision, token=self._executions.token)
         except AlreadyRunningError as error:
             _log.info("%s is not started: %s", unit.name, error)
             return False
@@ -307,24 +302,3 @@ def _announce_end(run: OpenRun, status: Status) -> None:
     detail = "" if status is Status.SUCCEEDED or not run.error else f": {run.error}"
     level = logging.INFO if status is Status.SUCCEEDED else logging.WARNING
     _log.log(level, "%s %s (run %s)%s", run.unit.name, status, run.id, detail)
-
-
-def _trigger(decision: Decision) -> str:
-    if decision.message is not None:
-        return "message"
-    return "schedule" if decision.tick is not None else "upstream"
-
-
-def parameters(unit: Unit, decision: Decision) -> dict[str, Any]:
-    """Return what a run's SQL and functions learn of why it runs.
-
-    A tick gives the time from the tick before it: `slice_start`, `slice_end`. A message: `message`, `position`,
-    and `path` when it is a file.
-    """
-    if decision.message is not None:
-        file = {"path": path_of(decision.message)} if unit.messages is not None and unit.messages.path else {}
-        return {"message": decision.payload, "position": decision.message, **file}
-    if decision.tick is not None and unit.schedule is not None:
-        before = Ticks(unit.schedule).before(decision.tick) or decision.tick
-        return {"slice_start": before.isoformat(), "slice_end": decision.tick.isoformat()}
-    return {}

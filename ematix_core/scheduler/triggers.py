@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ematix_core.model.unit import Unit
     from ematix_core.scheduler.explanation import Explanation
-    from ematix_core.store.records import Event
+    from ematix_core.store.records import Event, WorkflowRun
 
 __all__ = ["Decision", "Triggers", "decide"]
 
@@ -97,11 +97,14 @@ class Triggers:
             heappop(self._times)
         return self._times[0][0] if self._times else None
 
-    def explain(self, unit: str, now: datetime) -> Explanation:
-        """Return why a unit runs or does not. Raises ProjectError for a name that no unit has."""
+    def explain(self, unit: str, now: datetime, lost: Iterable[WorkflowRun] = ()) -> Explanation:
+        """Return why a unit runs or does not. Raises ProjectError for a name that no unit has.
+
+        `lost`: runs whose processes are gone, which events do not tell.
+        """
         if unit not in self._units:
             raise ProjectError(f"no unit is named {unit!r}", hint=near(unit, self._units))
-        return explain(self._rules, self._units[unit], now)
+        return explain(self._rules, self._units[unit], now, lost)
 
     def _pass_time(self) -> None:
         while self._times and self._times[0][0] <= self._now:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlglot import exp, parse_one
-from sqlglot.errors import ParseError
+from sqlglot import exp
 
 from ematix_core.model.table import TableName
 
@@ -87,6 +86,17 @@ def differs(columns: Iterable[str], a: str, b: str) -> exp.Expr:
 def is_null(column: str, of: str = "") -> exp.Expr:
     """Return `column IS NULL`."""
     return exp.Is(this=col(column, of), expression=exp.null())
+
+
+def is_true(column: str, of: str) -> exp.Expr:
+    """Return the condition that a Boolean column is true; FALSE where it is NULL."""
+    return exp.Coalesce(this=col(column, of), expressions=[exp.false()])
+
+
+def among(columns: Sequence[str], of: str, query: exp.Query) -> exp.Expr:
+    """Return `(columns) IN (query)`."""
+    found = cols(columns, of)
+    return exp.In(this=found[0] if len(found) == 1 else exp.Tuple(expressions=found), query=query.subquery())
 
 
 def exists(query: exp.Select) -> exp.Expr:
@@ -199,22 +209,3 @@ def _several_tables(statement: exp.Expr) -> exp.Expr:
 def literal(value: Any) -> exp.Expr:  # noqa: ANN401 - any Python value that a check compares with
     """Return a literal; dates, times and decimals are cast from text."""
     return exp.convert(value)
-
-
-def tables_in(sql: str, dialect: Dialect) -> set[TableName]:
-    """Return the names of the tables that a query reads; empty when the text cannot be parsed."""
-    try:
-        return {TableName(found.db, found.name) for found in parse_one(sql, read=dialect.grammar).find_all(exp.Table)}
-    except ParseError:
-        return set()
-
-
-def may_be(one: TableName, other: TableName, dialect: Dialect) -> bool:
-    """Say whether two names can mean one table: a name without a schema may be in any, and case may not count.
-
-    What stands before the point may be a catalog in DuckDB: https://duckdb.org/docs/stable/sql/statements/attach
-    """
-    if one.name.lower() != other.name.lower():
-        return False
-    told_apart = one.schema and other.schema and dialect.grammar != "duckdb"
-    return not told_apart or one.schema.lower() == other.schema.lower()

@@ -68,26 +68,32 @@ def _repeated(check: Check, rows: TableName) -> exp.Expr:
     return build.exists(same)
 
 
-def count_broken(check: Check, rows: TableName, dialect: Dialect) -> str:
-    """Return the query for the number of rows that break the check."""
+def _broken_rows(check: Check, rows: TableName, dialect: Dialect, gone: str) -> exp.Expr:
+    """Return the condition of `broken` for rows that are not gone by the column of that name."""
     condition = broken(check, rows, dialect)
     assert condition is not None  # noqa: S101 - checks of the whole load are answered by `whole`
+    return exp.and_(condition, exp.Not(this=build.is_true(gone, "t"))) if gone else condition
+
+
+def count_broken(check: Check, rows: TableName, dialect: Dialect, *, gone: str = "") -> str:
+    """Return the query for the number of rows that break the check."""
+    condition = _broken_rows(check, rows, dialect, gone)
     return build.text(build.count(build.table(rows, "t")).where(condition), dialect)
 
 
-def samples(check: Check, rows: TableName, dialect: Dialect, columns: tuple[str, ...], limit: int) -> str:
+def samples(
+    check: Check, rows: TableName, dialect: Dialect, columns: tuple[str, ...], limit: int, *, gone: str = ""
+) -> str:
     """Return the query for a few of the rows that break the check."""
-    condition = broken(check, rows, dialect)
-    assert condition is not None  # noqa: S101 - see count_broken
+    condition = _broken_rows(check, rows, dialect, gone)
     return build.text(
         exp.select(*build.cols(columns, "t")).from_(build.table(rows, "t")).where(condition).limit(limit), dialect
     )
 
 
-def broken_keys(check: Check, rows: TableName, dialect: Dialect, keys: tuple[str, ...]) -> str:
+def broken_keys(check: Check, rows: TableName, dialect: Dialect, keys: tuple[str, ...], *, gone: str = "") -> str:
     """Return the query for the keys of the rows that break the check, without NULLs."""
-    condition = broken(check, rows, dialect)
-    assert condition is not None  # noqa: S101 - see count_broken
+    condition = _broken_rows(check, rows, dialect, gone)
     found = exp.select(*build.cols(keys, "t")).from_(build.table(rows, "t")).where(condition)
     return build.text(found.where(*[exp.Not(this=build.is_null(key, "t")) for key in keys]), dialect)
 
@@ -100,13 +106,14 @@ def whole(check: Check, rows: TableName, dialect: Dialect) -> str:
     return build.text(exp.select(highest).from_(build.table(rows)), dialect)
 
 
-def set_aside(check: Check, rows: TableName, dialect: Dialect, columns: tuple[str, ...]) -> tuple[str, str]:
+def set_aside(
+    check: Check, rows: TableName, dialect: Dialect, columns: tuple[str, ...], *, gone: str = ""
+) -> tuple[str, str]:
     """Return the query for rows to quarantine and the statement that removes them from staging.
 
     The query gives the columns, then the check's name, `:load_id` and `:load_time`.
     """
-    condition = broken(check, rows, dialect)
-    assert condition is not None  # noqa: S101 - see count_broken
+    condition = _broken_rows(check, rows, dialect, gone)
     why = [exp.Literal.string(check.name), build.bound(LOAD_ID), build.bound(LOAD_TIME)]
     bad = exp.select(*build.cols(columns, "t"), *why).from_(build.table(rows, "t")).where(condition)
     return build.text(bad, dialect), build.text(build.delete(rows, condition.copy()), dialect)

@@ -61,7 +61,9 @@ class Dialect:
     indexes_keys: bool = False
     """True: a merge needs an index on its keys to be fast, so that tables without declared keys get one."""
     indexes_staging: bool = False
-    """True: work tables get an index on the keys too, where the system has no join but by index."""
+    """True: a unique index is what finds out fastest that no key is staged twice."""
+    joins_by_index: bool = False
+    """True: work tables get an index on what they are joined by, as the system has hardly a join without one."""
     key_types: Mapping[str, str] = field(default_factory=dict)
     """SQL type by column kind for columns of a key, where an index cannot be on the ordinary type."""
     same_text: frozenset[str] = frozenset()
@@ -76,6 +78,10 @@ class Dialect:
     """False: there are no tables to create or alter (files): drift means a new file schema."""
     one_writer: bool = False
     """True: a single writing process is admitted; jobs on it queue."""
+    keeps_loads: bool = True
+    """False: the target keeps no record of the jobs that wrote it, so that a job into it cannot be incremental."""
+    maintenance: frozenset[str] = frozenset()
+    """The steps of maintenance that tables of this kind can be given, by name: see `model.maintenance`."""
     bulk: str = ""
     """One line for the support table: how rows are loaded fast."""
     limits: Mapping[str, int] = field(default_factory=dict)

@@ -29,7 +29,12 @@ def only_table(sql: str, grammar: str, *, without: Sequence[str] = ()) -> str | 
         query = sqlglot.parse_one(sql, read=grammar)
     except SqlglotError:
         return None
-    if not isinstance(query, exp.Select) or not _set(query) <= _CLAUSES or not query.args.get("from_"):
+    return shows_rows_of(query, without=without) if isinstance(query, exp.Select) else None
+
+
+def shows_rows_of(query: exp.Select, *, without: Sequence[str] = ()) -> str | None:
+    """Return for a query that is parsed what `only_table` does."""
+    if not _set(query) <= _CLAUSES or not query.args.get("from_"):
         return None
     where = query.args.get("where")
     for part in [*query.expressions, *([where.this] if where else [])]:

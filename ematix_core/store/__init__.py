@@ -11,6 +11,7 @@ from ematix_core.store.protocol import RunStore, SchedulerStore
 from ematix_core.store.records import (
     SCHEDULER_LEASE,
     Attempt,
+    ConsumerState,
     Event,
     EventKind,
     Lease,
@@ -23,6 +24,7 @@ from ematix_core.store.records import (
 __all__ = [
     "SCHEDULER_LEASE",
     "Attempt",
+    "ConsumerState",
     "Event",
     "EventKind",
     "Lease",

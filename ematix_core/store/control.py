@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ematix_core.errors import StoreError
 from ematix_core.store import fencing, numbering, rows
-from ematix_core.store.process import ProcessIdentity, is_alive
+from ematix_core.store.process import ProcessIdentity, is_alive, whose
 from ematix_core.store.records import Event, EventKind, Status, WorkflowRun
 from ematix_core.store.tables import runs, workflow_runs
 from ematix_core.store.workflow_records import WorkflowRecords, end, update_seen
@@ -97,7 +97,7 @@ class Control(WorkflowRecords):
         self._open_here[workflow_run_id] = adopted = replace(run, **values)
         return adopted
 
-    def abandon(self, workflow_run_id: str, error: str, *, token: int) -> None:
+    def abandon(self, workflow_run_id: str, error: str, *, token: int | None = None) -> None:
         run, now = self._stored_workflow_run(workflow_run_id), self._now()
 
         def close(connection: sa.Connection) -> None:
@@ -106,7 +106,7 @@ class Control(WorkflowRecords):
                 return
             if _lives(run, now) and not fencing.is_older(run.token, token):
                 raise StoreError(
-                    f"workflow run {workflow_run_id} goes on: process {run.pid} on {run.host} lives",
+                    f"workflow run {workflow_run_id} goes on: {whose(run)} lives",
                     where=self._database.where,
                     hint=f"Stop it: flow runs cancel {workflow_run_id}",
                 )

@@ -19,7 +19,7 @@ from ematix_core.store import servers, tables
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """All revisions in order: known without importing alembic, which takes a quarter of a second."""
 
 VERSION_TABLE = "ematix_store_version"
@@ -128,7 +128,7 @@ class Database:
     def _create_folder(self) -> None:
         if not self.url.database:
             raise StoreError("the store's URL names no file", where=self.where, hint=_URL_HINT)
-        folder = Path(self.url.database).parent
+        folder = Path(self.url.database.removeprefix("file:")).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

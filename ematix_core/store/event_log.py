@@ -25,6 +25,10 @@ _LAST_PAUSE = (
     .order_by(events.c.id.desc())
     .limit(1)
 )
+_ID_LETTERS = 40
+_ANNOUNCED = sa.select(events.c.id).where(
+    events.c.kind == EventKind.SUCCEEDED, events.c.name == sa.bindparam("of"), events.c.run_id == sa.bindparam("told")
+)
 _MESSAGE = sa.select(messages.c.event).where(
     messages.c.unit == sa.bindparam("unit"), messages.c.position_digest == sa.bindparam("position_digest")
 )
@@ -33,8 +37,10 @@ _MESSAGE = sa.select(messages.c.event).where(
 class EventLog(StorePart):
     """The part of the store for events."""
 
-    def events(self, *, after: int = 0, limit: int | None = None) -> list[Event]:
+    def events(self, *, after: int = 0, limit: int | None = None, names: Iterable[str] | None = None) -> list[Event]:
         statement = _AFTER if limit is None else _AFTER.limit(limit)
+        if names is not None:
+            statement = statement.where(events.c.name.in_(list(names)))
         return [rows.event_record(row) for row in self._read(statement, {"after": after})]
 
     def last_event(self) -> int:
@@ -46,7 +52,7 @@ class EventLog(StorePart):
     def resume(self, unit: str) -> bool:
         return self._write("store.resume", lambda connection: self._turn(connection, unit, EventKind.RESUMED))
 
-    def see(self, units: Iterable[str], *, token: int) -> list[str]:
+    def see(self, units: Iterable[str], *, token: int | None = None, at: datetime | None = None) -> list[str]:
         names = list(dict.fromkeys(units))
 
         def record(connection: sa.Connection) -> list[str]:
@@ -55,7 +61,7 @@ class EventLog(StorePart):
             known = set(connection.execute(_SEEN).scalars())
             new = [name for name in names if name not in known]
             if new:
-                first, now = numbering.take(connection, len(new)), self._now()
+                first, now = numbering.take(connection, len(new)), at or self._now()
                 numbering.write(
                     connection, *(Event(first + i, EventKind.SEEN, name, now) for i, name in enumerate(new))
                 )
@@ -71,7 +77,20 @@ class EventLog(StorePart):
 
         self._write("store.gap", record)
 
-    def add_message(self, unit: str, position: str, payload: Any, *, token: int) -> bool:  # noqa: ANN401 - plain data
+    def announce(self, name: str, key: str) -> bool:
+        told = digest(key)[:_ID_LETTERS]
+
+        def record(connection: sa.Connection) -> bool:
+            numbering.lock(connection)
+            if connection.execute(_ANNOUNCED, {"of": name, "told": told}).first() is not None:
+                return False
+            event = Event(numbering.take(connection), EventKind.SUCCEEDED, name, self._now(), told)
+            numbering.write(connection, event)
+            return True
+
+        return self._write("store.announce", record)
+
+    def add_message(self, unit: str, position: str, payload: Any, *, token: int | None = None) -> bool:  # noqa: ANN401 - plain data
         key = {"unit": unit, "position_digest": digest(position)}
 
         def record(connection: sa.Connection) -> bool:

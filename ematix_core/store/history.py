@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from ematix_core.store import rows
 from ematix_core.store.part import StorePart
+from ematix_core.store.process import ProcessIdentity
 from ematix_core.store.records import Attempt, LogLine, Run, Status, WorkflowRun
 from ematix_core.store.tables import attempts, log_lines, runs, workflow_runs
 
@@ -81,12 +82,15 @@ class History(StorePart):
         status: Status | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        carrier: str | None = None,
         limit: int | None = 50,
     ) -> list[WorkflowRun]:
         table = workflow_runs
         statement = _between(table, since, until).order_by(table.c.started_at.desc(), table.c.workflow_run_id.desc())
         if workflow is not None:
             statement = statement.where(table.c.workflow == workflow)
+        if carrier is not None:
+            statement = statement.where(table.c.machine == ProcessIdentity.of(carrier).machine)
         if status in {Status.RUNNING, Status.INTERRUPTED}:
             # Which of the two an open one is, its process tells; one that was closed as interrupted says so itself.
             statement = statement.where(table.c.status.in_([Status.RUNNING, status]))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from ematix_core.store.records import Attempt, Event, Lease, LogLine, Run, Status, WorkflowRun
+    from ematix_core.store.records import Attempt, ConsumerState, Event, Lease, LogLine, Run, Status, WorkflowRun
 
 
 class RunStore(Protocol):
@@ -28,18 +28,27 @@ class RunStore(Protocol):
         trigger: str = "manual",
         slice: str = "",  # noqa: A002 - the field's own word
         token: int | None = None,
+        carrier: str | None = None,
     ) -> Run:
         """Open a run of the job, or take over the one whose process is dead: same run and load id, one attempt more.
 
         Called once before anything else is done for the run. Of several callers at one instant one wins; the others
         get AlreadyRunningError, which says which run, where and since when. Runs of different slices do not hinder
         each other. `token`: of the scheduler's lease; raises LeaseLostError when that is another's by now, and takes
-        over a run of an older token even if its process seems alive.
+        over a run of an older token even if its process seems alive. `carrier`: continues the run that was set aside
+        for it, see `set_aside`.
         """
         ...
 
     def attempt_failed(self, run_id: str, error: str) -> Run:
         """Record that the current attempt failed and that the next one begins. The last failure goes to `finish`."""
+        ...
+
+    def set_aside(self, run_id: str, error: str, *, carrier: str) -> Run:
+        """Record that the current attempt failed and that an orchestrator will start the next one, in another process.
+
+        Until then the run is the carrier's: open, and nobody else's to begin. `begin` with the carrier continues it.
+        """
         ...
 
     def finish(
@@ -52,11 +61,13 @@ class RunStore(Protocol):
         plan_hash: str = "",
         targets: Sequence[Mapping[str, Any]] = (),
         error: str = "",
+        carrier: str | None = None,
     ) -> Run:
         """Close the run and its attempt; `counts` by name: rows_read, inserted, updated, unchanged, deleted, closed.
 
         Called once, by the process that began the run; raises StoreError when another one has taken it over, and
         LeaseLostError when another scheduler is at work than the one that it was begun for, which will take it over.
+        `carrier`: closes a run that was set aside for it.
         """
         ...
 
@@ -82,9 +93,11 @@ class RunStore(Protocol):
         slice: str = "",  # noqa: A002 - the field's own word
         parameters: Mapping[str, Any] | None = None,
         cause: Sequence[str] = (),
+        jobs: Sequence[str] = (),
         message: str | None = None,
         after: int | None = None,
         token: int | None = None,
+        carrier: str | None = None,
     ) -> WorkflowRun:
         """Open the record that groups the runs of one start. The fields: see WorkflowRun.
 
@@ -93,11 +106,15 @@ class RunStore(Protocol):
         AlreadyRunningError while a run of the unit (or of the same slice) is open, when there is a run with this key,
         and when one has begun since `after`; LeaseLostError when the lease of `token` is another's by now. A run
         that is open but whose process is dead is closed as interrupted, with a FAILED event, and does not hinder;
-        unless a scheduler began it and there is a living lease: then that scheduler continues it.
+        unless a scheduler began it and there is a living lease: then that scheduler continues it. `carrier`: an
+        orchestrator's name for its own run, such as `airflow:shop/manual__2026-01-31`. Then the run is no process's:
+        it stays open until `finish_workflow` is called with the same carrier, from whichever process.
         """
         ...
 
-    def finish_workflow(self, workflow_run_id: str, status: Status, *, error: str = "") -> WorkflowRun:
+    def finish_workflow(
+        self, workflow_run_id: str, status: Status, *, error: str = "", carrier: str | None = None
+    ) -> WorkflowRun:
         """Close the record of a workflow run; a unit's end is an event of the same transaction.
 
         Raises StoreError when it is no longer open, or another process has taken it over; LeaseLostError when it is
@@ -158,6 +175,7 @@ class RunStore(Protocol):
         status: Status | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        carrier: str | None = None,
         limit: int | None = 50,
     ) -> list[WorkflowRun]:
         """Return workflow runs, the latest first; `since <= started_at < until`."""
@@ -182,12 +200,35 @@ class RunStore(Protocol):
         """Let a paused unit fire again; return whether that changes anything."""
         ...
 
-    def events(self, *, after: int = 0, limit: int | None = None) -> list[Event]:
-        """Return events with ids above `after`, in their order."""
+    def events(self, *, after: int = 0, limit: int | None = None, names: Iterable[str] | None = None) -> list[Event]:
+        """Return events with ids above `after`, in their order; `names`: only these names' (a GAP's is empty)."""
         ...
 
     def last_event(self) -> int:
         """Return the id of the latest event; 0 when there is none. Cheap: asked many times a second."""
+        ...
+
+    def see(self, units: Iterable[str], *, token: int | None = None, at: datetime | None = None) -> list[str]:
+        """Write a SEEN event for each unit that has none, in one transaction; return those. Raises LeaseLostError.
+
+        `at`: the moment from which their ticks count, default now. An orchestrator has no lease, and gives no token.
+        """
+        ...
+
+    def announce(self, name: str, key: str) -> bool:
+        """Write a SUCCEEDED event for something outside of the project, such as `s3://landing/orders`.
+
+        `key`: what tells this success from others of that name; nothing is written when it has been announced already.
+        Return whether it is new.
+        """
+        ...
+
+    def note_consumer(self, state: ConsumerState) -> None:
+        """Write how a consumer of a stream fares, as of now. It counts as a sign of life of this process."""
+        ...
+
+    def consumers(self, stream: str | None = None) -> list[ConsumerState]:
+        """Return the consumers of the stream (default: of all) of the last week, by stream, target and start."""
         ...
 
     def prune(self, before: datetime) -> int:
@@ -232,15 +273,11 @@ class SchedulerStore(RunStore, Protocol):
         """Return the lease when somebody holds it now."""
         ...
 
-    def see(self, units: Iterable[str], *, token: int) -> list[str]:
-        """Write a SEEN event for each unit that has none, in one transaction; return those. Raises LeaseLostError."""
-        ...
-
     def gap(self, since: datetime, *, token: int) -> None:
         """Write a GAP event from `since` until now. Raises LeaseLostError."""
         ...
 
-    def add_message(self, unit: str, position: str, payload: Any, *, token: int) -> bool:  # noqa: ANN401 - plain data
+    def add_message(self, unit: str, position: str, payload: Any, *, token: int | None = None) -> bool:  # noqa: ANN401 - plain data
         """Write a MESSAGE event unless there was one of this unit and position; return whether it is new."""
         ...
 
@@ -252,7 +289,7 @@ class SchedulerStore(RunStore, Protocol):
         """Make this process the owner of an open workflow run of an older token. Raises LeaseLostError."""
         ...
 
-    def abandon(self, workflow_run_id: str, error: str, *, token: int) -> None:
+    def abandon(self, workflow_run_id: str, error: str, *, token: int | None = None) -> None:
         """Close an open workflow run whose process is dead as interrupted, with a FAILED event for a unit.
 
         One of an older token counts as dead. Nothing happens when it has ended. Raises StoreError when it goes on.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,8 @@ class WorkflowRun:
     """What the jobs' SQL can bind as `:name` and bodies read as `run.parameters`: plain data."""
     cause: tuple[str, ...]
     """Why it runs, a line each, for people."""
+    jobs: tuple[str, ...]
+    """The jobs of a `flow run` of several, of which `workflow` may name the first few only; empty for a unit."""
     token: int | None
     """The fencing token of the scheduler that runs it; None when somebody else does."""
     cancel_requested: bool
@@ -191,6 +193,42 @@ class LogLine:
     at: datetime
     level: str
     message: str
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class ConsumerState:
+    """A consumer of a stream for one target.
+
+    `status`: "running", "paused", "waiting" (to begin again), "stopped", "failed"; "lost" when its process is dead.
+    `stats` is plain data: totals, and those of 1 and 5 minutes; see `streaming.statistics`. The fields of the process
+    are filled by the store.
+    """
+
+    consumer_id: str
+    stream: str
+    target: str
+    status: str
+    started_at: datetime
+    error: str = ""
+    stats: Mapping[str, Any] = field(default_factory=dict)
+    host: str = ""
+    machine: str = ""
+    pid: int = 0
+    process_started: float = 0.0
+    heartbeat_at: datetime = _NEVER
+
+    @property
+    def ended(self) -> bool:
+        """Whether it said that it ended."""
+        return self.status in {"stopped", "failed"}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the state as plain data, for JSON."""
+        shown = {name: value for name, value in vars(self).items() if name not in {"machine", "process_started"}}
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in shown.items()}
 
 
 def _plain(record: Run | WorkflowRun) -> dict[str, Any]:

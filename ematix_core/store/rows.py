@@ -26,7 +26,8 @@ def run_record(row: Row[Any]) -> Run:
 def workflow_run_record(row: Row[Any]) -> WorkflowRun:
     """Return the record as it is stored."""
     values = _values(row, WorkflowRun)
-    return WorkflowRun(**values | {"parameters": values["parameters"] or {}, "cause": tuple(values["cause"] or ())})
+    lists = {name: tuple(values[name] or ()) for name in ("cause", "jobs")}
+    return WorkflowRun(**values | lists | {"parameters": values["parameters"] or {}})
 
 
 def attempt_record(row: Row[Any]) -> Attempt:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ematix_core.errors import AlreadyRunningError, LeaseLostError, StoreError
 from ematix_core.store import fencing, numbering, rows
 from ematix_core.store.part import LostTurnError, StorePart, new_id, utc_now
-from ematix_core.store.process import ProcessIdentity, is_alive
+from ematix_core.store.process import ProcessIdentity, is_alive, is_carried, whose
 from ematix_core.store.records import EventKind, Run, Status
 from ematix_core.store.tables import attempts, events, runs
 
@@ -62,6 +62,7 @@ class RunRecords(StorePart):
         trigger: str = "manual",
         slice: str = "",  # noqa: A002 - the field's own word
         token: int | None = None,
+        carrier: str | None = None,
     ) -> Run:
         tried: list[str] = []
 
@@ -78,7 +79,7 @@ class RunRecords(StorePart):
             if found is None:
                 return insert(connection)
             run, now = rows.run_record(found), self._now()
-            nobodys = run.run_id in self._in_doubt or fencing.is_older(run.token, token)
+            nobodys = run.run_id in self._in_doubt or fencing.is_older(run.token, token) or _set_aside(run, carrier)
             if not nobodys and is_alive(run, run.heartbeat_at, now):
                 raise _already_running(run)
             tried.append(run.run_id)
@@ -112,6 +113,12 @@ class RunRecords(StorePart):
         self._mine[run_id] = again
         return again
 
+    def set_aside(self, run_id: str, error: str, *, carrier: str) -> Run:
+        run, now = self._mine.pop(run_id, None) or self._stored(run_id), self._now()
+        values = {"error": self._mask(error), "heartbeat_at": now, **vars(ProcessIdentity.of(carrier))}
+        self._write("store.set_aside", lambda connection: self._update_own(connection, run_id, **values))
+        return replace(run, **values)
+
     def finish(
         self,
         run_id: str,
@@ -122,6 +129,7 @@ class RunRecords(StorePart):
         plan_hash: str = "",
         targets: Sequence[Mapping[str, Any]] = (),
         error: str = "",
+        carrier: str | None = None,
     ) -> Run:
         run, now, error = self._mine.pop(run_id, None) or self._stored(run_id), self._now(), self._mask(error)
         known: dict[str, Any] = {name: count for name, count in (counts or {}).items() if name in COUNTS}
@@ -137,7 +145,7 @@ class RunRecords(StorePart):
             succeeded = status is Status.SUCCEEDED and not run.slice
             number = numbering.take(connection) if succeeded else 0
             changed = {name: value for name, value in _columns(ended).items() if name in _CHANGED_BY_END}
-            self._update_own(connection, run_id, **changed)
+            self._update_own(connection, run_id, carrier, **changed)
             if succeeded:
                 values = {"id": number, "name": run.job, "at": now, "run_id": run_id, "started_at": run.started_at}
                 connection.execute(_JOB_SUCCEEDED, values | {"own_run": run_id})
@@ -160,9 +168,11 @@ class RunRecords(StorePart):
             raise self._not_open(run_id)
         return rows.run_record(found[0])
 
-    def _update_own(self, connection: sa.Connection, run_id: str, **values: Any) -> None:  # noqa: ANN401 - columns by name
-        """Update an open run of this process. Raises StoreError if it is no longer open or not this process's."""
-        me = ProcessIdentity.current()
+    def _update_own(
+        self, connection: sa.Connection, run_id: str, carrier: str | None = None, /, **values: Any  # noqa: ANN401 - columns by name
+    ) -> None:  # fmt: skip
+        """Update an open run of this process, or carrier. Raises StoreError if it is no longer that."""
+        me = ProcessIdentity.of(carrier)
         own = {"own_run": run_id, "own_machine": me.machine, "own_pid": me.pid}
         if connection.execute(_UPDATE_OWN, values | own).rowcount != 1:
             raise self._not_open(run_id)
@@ -213,8 +223,12 @@ def _take_over(connection: sa.Connection, run: Run, now: datetime, new: dict[str
     asked = run.cancel_requested and same
     values = {"attempts": run.attempts + 1, "heartbeat_at": now, "cancel_requested": asked, **new,
               **vars(ProcessIdentity.current())}  # fmt: skip
-    error = f"its process {run.pid} on {run.host} ended without a result"
-    _end_attempt(connection, run, Status.INTERRUPTED, run.heartbeat_at, error)
+    if is_carried(run):  # set aside after a failure, which the run tells of until now
+        _end_attempt(connection, run, Status.FAILED, run.heartbeat_at, run.error)
+        values["error"] = ""
+    else:
+        error = f"its {whose(run)} ended without a result"
+        _end_attempt(connection, run, Status.INTERRUPTED, run.heartbeat_at, error)
     if connection.execute(statement.values(attempt_started_at=now, **values)).rowcount != 1:
         raise LostTurnError(f"job {run.job} is being taken over by another process", where=f"run {run.run_id}")
     return replace(run, **values)
@@ -226,9 +240,14 @@ def _end_attempt(connection: sa.Connection, run: Run, status: Status, now: datet
     connection.execute(_END_ATTEMPT, values | {"own_run": run.run_id})
 
 
+def _set_aside(run: Run, carrier: str | None) -> bool:
+    """Say whether the run waits for the carrier's next attempt."""
+    return carrier is not None and is_carried(run) and run.machine == ProcessIdentity.of(carrier).machine
+
+
 def _already_running(run: Run) -> AlreadyRunningError:
     return AlreadyRunningError(
-        f"job {run.job} is already running: run {run.run_id}, process {run.pid} on {run.host}, "
+        f"job {run.job} is already running: run {run.run_id}, {whose(run)}, "
         f"since {run.started_at:%Y-%m-%d %H:%M:%S} UTC",
         hint="Wait for it, or end that process; the next start then continues its run.",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from ematix_core.store.consumers import Consumers
 from ematix_core.store.control import Control
 from ematix_core.store.event_log import EventLog
 from ematix_core.store.history import History
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class SqlStore(RunRecords, Control, History, EventLog, Leases, Pruning):
+class SqlStore(RunRecords, Control, Consumers, History, EventLog, Leases, Pruning):
     """Implements `SchedulerStore`."""
 
     def close(self) -> None:

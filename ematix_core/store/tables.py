@@ -120,6 +120,7 @@ workflow_runs = Table(
     Column("tick", UtcDateTime),
     Column("parameters", PlainData),
     Column("cause", PlainData),
+    Column("jobs", PlainData),
     *_control(),
     Index("ematix_workflow_runs_by_workflow", "workflow", "started_at"),
     Index("ematix_workflow_runs_by_start", "started_at"),
@@ -222,6 +223,20 @@ messages = Table(
     # The run that consumed it.
     Column("workflow_run_id", ID),
     Index("ematix_messages_by_run", "workflow_run_id"),
+)
+
+consumers = Table(
+    "ematix_consumers",
+    metadata,
+    Column("consumer_id", NAME, primary_key=True),
+    Column("stream", NAME, nullable=False),
+    Column("target", NAME, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("stats", PlainData, nullable=False),
+    *_owner(),
+    Index("ematix_consumers_by_stream", "stream"),
 )
 
 leases = Table(

@@ -12,7 +12,7 @@ from ematix_core.errors import AlreadyRunningError, StoreError
 from ematix_core.store import fencing, numbering, rows
 from ematix_core.store.leases import living_lease
 from ematix_core.store.part import LostTurnError, StorePart, new_id, utc_now
-from ematix_core.store.process import ProcessIdentity, is_alive
+from ematix_core.store.process import ProcessIdentity, is_alive, whose
 from ematix_core.store.records import SCHEDULER_LEASE, Event, EventKind, Status, WorkflowRun
 from ematix_core.store.tables import events, messages, workflow_runs
 
@@ -65,16 +65,18 @@ class WorkflowRecords(StorePart):
         slice: str = "",  # noqa: A002 - the field's own word
         parameters: Mapping[str, Any] | None = None,
         cause: Sequence[str] = (),
+        jobs: Sequence[str] = (),
         message: str | None = None,
         after: int | None = None,
         token: int | None = None,
+        carrier: str | None = None,
     ) -> WorkflowRun:
         now = self._now()
         wanted = WorkflowRun(
             workflow_run_id="", workflow=workflow, trigger=trigger, status=Status.RUNNING, started_at=now,
             finished_at=None, error="", unit=unit, key=key, event=None, tick=tick, slice=slice,
-            parameters=dict(parameters or {}), cause=tuple(map(self._mask, cause)), token=token, cancel_requested=False,
-            heartbeat_at=now, **vars(ProcessIdentity.current()),
+            parameters=dict(parameters or {}), cause=tuple(map(self._mask, cause)), jobs=tuple(jobs), token=token,
+            cancel_requested=False, heartbeat_at=now, **vars(ProcessIdentity.of(carrier)),
         )  # fmt: skip
 
         def insert(connection: sa.Connection) -> WorkflowRun:
@@ -95,9 +97,11 @@ class WorkflowRecords(StorePart):
         self._open_here[run.workflow_run_id] = run
         return run
 
-    def finish_workflow(self, workflow_run_id: str, status: Status, *, error: str = "") -> WorkflowRun:
+    def finish_workflow(
+        self, workflow_run_id: str, status: Status, *, error: str = "", carrier: str | None = None
+    ) -> WorkflowRun:
         run = self._open_here.pop(workflow_run_id, None) or self._stored_workflow_run(workflow_run_id)
-        me = ProcessIdentity.current()
+        me = ProcessIdentity.of(carrier)
         if (run.machine, run.pid) != (me.machine, me.pid):
             raise self._not_open_here(workflow_run_id)
 
@@ -141,7 +145,7 @@ def digest(text: str) -> str:
 
 def lost(run: WorkflowRun) -> str:
     """Return the error of a run whose process is dead."""
-    return f"its process {run.pid} on {run.host} ended without a result"
+    return f"its {whose(run)} ended without a result"
 
 
 def update_seen(connection: sa.Connection, run: WorkflowRun, **values: Any) -> bool:  # noqa: ANN401 - columns by name
@@ -180,7 +184,8 @@ def _insert(connection: sa.Connection, run: WorkflowRun, message: str | None, af
             raise AlreadyRunningError(f"workflow {run.workflow} has had a run since this was decided: event {last}")
     connection.execute(_INSERT, vars(run) | {
         "active": run.workflow if run.unit or run.slice else None, "parameters": dict(run.parameters) or None,
-        "cause": list(run.cause) or None, "key_digest": None if run.key is None else digest(run.key),
+        "cause": list(run.cause) or None, "jobs": list(run.jobs) or None,
+        "key_digest": None if run.key is None else digest(run.key),
     })  # fmt: skip
     if message is not None:
         consumed = {"of_unit": run.workflow, "digest": digest(message), "workflow_run_id": run.workflow_run_id}
@@ -197,8 +202,8 @@ def _insert(connection: sa.Connection, run: WorkflowRun, message: str | None, af
 def _already_running(run: WorkflowRun) -> AlreadyRunningError:
     part = f", slice {run.slice}," if run.slice else ""
     return AlreadyRunningError(
-        f"workflow {run.workflow}{part} is already running: run {run.workflow_run_id}, process {run.pid} on "
-        f"{run.host}, since {run.started_at:%Y-%m-%d %H:%M:%S} UTC",
+        f"workflow {run.workflow}{part} is already running: run {run.workflow_run_id}, {whose(run)}, "
+        f"since {run.started_at:%Y-%m-%d %H:%M:%S} UTC",
         hint=f"Wait for it, or stop it: flow runs cancel {run.workflow_run_id}",
     )
 

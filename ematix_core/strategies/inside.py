@@ -77,7 +77,7 @@ def keys_by_index(change: Change, dialect: Dialect, sql: str) -> Unique:
 
 def compares(change: Change) -> bool:
     """Say whether rows are held against the target while they are read. Its keys are unique, so no row comes twice."""
-    several = getattr(change.mode, "order_by", None) or getattr(change.mode, "event_time", None)
+    several = any(getattr(change.mode, option, None) for option in ("order_by", "event_time", "deleted_by"))
     return change.inside and not (change.new or change.staged or several) and change.unique_keys
 
 

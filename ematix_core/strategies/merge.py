@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 def steps(change: Change, dialect: Dialect) -> list[Step]:
     """Plan the merge. Raises UnsupportedError when the system has no recipe that we know for it."""
-    mode = change.mode
-    assert isinstance(mode, Merge)  # noqa: S101 - the planner picks this module by the mode
+    mode = _mode(change)
     if dialect.upsert is not Upsert.UPDATE_INSERT:
         raise UnsupportedError(f"{dialect.name}: merge by {dialect.upsert.value} is not built yet")
     if change.made:
@@ -36,6 +35,7 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
         plan += staging.refuse_empty(rows, dialect, allow_empty=mode.allow_empty)
     plan += staging.target_unique(change, rows, dialect)
     if not change.new:
+        plan += _delete_gone(change, mode, rows, dialect)
         plan += _update(change, rows, dialect, compares=compares)
     plan.append(_insert(change, rows, dialect, compares=compares))
     if mode.deletes == "delete" and not change.new:
@@ -43,15 +43,43 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
     return [*plan, *staging.cleanup(change, rows, dialect)]
 
 
+def _mode(change: Change) -> Merge:
+    assert isinstance(change.mode, Merge)  # noqa: S101 - the planner picks this module by the mode
+    return change.mode
+
+
+def _delete_gone(change: Change, mode: Merge, rows: TableName, dialect: Dialect) -> list[Step]:
+    """Delete the keys that staged rows say are gone."""
+    if not mode.deleted_by:
+        return []
+    keys = exp.select(*build.cols(change.keys, "s")).from_(build.table(rows, "s")).where(staging.gone(mode))
+    why = f"keys whose {mode.deleted_by!r} is true"
+    if newer := staging.not_older(change, mode.order_by, "o"):
+        why += f" and that are not newer by {mode.order_by!r}"
+        old = build.table(change.target, "o")
+        keys = keys.join(old, on=build.same_keys(change.keys, "s", "o")).where(*newer).distinct()
+        # MySQL deletes by a query of the same table only if that is a derived table which it has to build first.
+        keys = exp.select(*build.cols(change.keys, "d")).from_(build.derived(keys, "d"))
+    statement = build.delete(change.target, build.among(change.keys, "t", keys))
+    return [
+        Execute(
+            name="delete", why=why, sql=build.text(statement, dialect), counts=Count.DELETED, applies=True,
+        )
+    ]  # fmt: skip
+
+
 def _update(change: Change, rows: TableName, dialect: Dialect, *, compares: bool) -> list[Step]:
+    mode = _mode(change)
     changing = [column for column in change.names if column not in change.keys]
     if not change.compare:
         return []
     differs = inside.is_changed() if compares else build.differs(change.compare, "t", "s")
-    where = exp.and_(build.same_keys(change.keys, "t", "s"), differs)
+    newer = staging.not_older(change, mode.order_by)
+    where = exp.and_(build.same_keys(change.keys, "t", "s"), differs, *newer, *staging.alive(mode))
     values = {column: build.col(column, "s") for column in changing}
     statement = build.update_from(change.target, values, source=build.table(rows, "s"), where=where)
     why = f"only rows whose {', '.join(change.compare)} differ; NULL equals NULL"
+    why += f"; none that is older by {mode.order_by!r}" if newer else ""
     return [Execute(name="update", why=why, sql=build.text(statement, dialect), counts=Count.UPDATED)]
 
 
@@ -65,6 +93,7 @@ def _insert(change: Change, rows: TableName, dialect: Dialect, *, compares: bool
         matching = build.same_keys(change.keys, "t", "s")
         query = query.join(build.table(change.target, "t"), on=matching, join_type="left")
         query = query.where(build.col(change.keys[0], "t").is_(exp.null()))
+    query = query.where(*staging.alive(_mode(change)))
     why = "the table is new" if change.new else "keys that the target does not have"
     return Insert(
         name="insert", why=why, table=change.target, columns=change.names, query=build.text(query, dialect),

@@ -47,6 +47,8 @@ class Execute(Step):
 
     sql: str
     parameters: tuple[str, ...] = ()
+    applies: bool = False
+    """Each row that it touched is the work of one staged row, which so made a difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +101,13 @@ class Require(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Unique(Require):
-    """`sql` makes a unique index, which later steps use too; when it cannot be made, `query` finds the samples."""
+    """`sql` makes a unique index, which later steps use too; when it cannot be made, `query` finds the samples.
+
+    `repeats`: makes an index in its place when there are none, as rows that are equal may repeat.
+    """
 
     sql: str
+    repeats: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +136,7 @@ class Change:
     staging; their keys still count as present. `hashed`: the row hash as SQL over a staged row `s`, where the system
     makes it itself of the versions that it opens; it then does not arrive with the rows. `made`: all columns of the
     new table, when it is made of the rows at once. `inside`: the system makes tables of rows that its session reads.
+    `passing`: columns that arrive and are not stored, by name.
     """
 
     target: TableName
@@ -145,6 +152,7 @@ class Change:
     hashed: str = ""
     made: tuple[Column, ...] = ()
     inside: bool = False
+    passing: frozenset[str] = frozenset()
 
     @property
     def arriving(self) -> tuple[Column, ...]:
@@ -153,8 +161,8 @@ class Change:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the columns, in order."""
-        return tuple(column.name for column in self.columns)
+        """The names of the columns that are stored, in order."""
+        return tuple(column.name for column in self.columns if column.name not in self.passing)
 
 
 @dataclass(frozen=True)
@@ -167,6 +175,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     """Every inferred choice with its reason, one line each."""
     warnings: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    """Those of the table that the load writes, with the types that they have there."""
 
     def hash(self) -> str:
         """Return a short hash of the statements: equal plans have equal hashes."""

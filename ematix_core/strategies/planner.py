@@ -44,4 +44,4 @@ def plan_load(change: Change, ddl: DdlPlan, dialect: Dialect, notes: tuple[str, 
         keys_by_index(change, dialect, sql) if change.made else Execute(name=name, sql=sql, why=why)
         for name, sql, why in ddl.later
     ]
-    return Plan(str(change.target), mode, tuple(steps), (*notes, *ddl.notes), tuple(ddl.warnings))
+    return Plan(str(change.target), mode, tuple(steps), (*notes, *ddl.notes), tuple(ddl.warnings), ddl.columns)

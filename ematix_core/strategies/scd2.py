@@ -3,12 +3,14 @@
 Without `event_time` a version is dated by the load: a staged row that differs from its key's current version closes
 it and opens a new one. With `event_time` the data dates the versions; see `history`.
 
-Both then close what the load lacks (`deletes="close"`) and what no load has brought for `ttl`. A key that comes back
-after such a close opens a new version. Applying the same rows again changes nothing.
+Rows that are gone (`deleted_by`) close their key. Both then close what the load lacks (`deletes="close"`) and what no
+load has brought for `ttl`. A key that comes back after such a close opens a new version. Applying the same rows again
+changes nothing.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -47,8 +49,6 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
         plan = [*staging.aside(change, dialect), staging.fill(change), *prepared]
     if mode.deletes == "close":
         plan += staging.refuse_empty(rows, dialect, allow_empty=mode.allow_empty)
-    if mode.event_time and not change.new:
-        plan += staging.indexed(rows, change.keys, dialect)
     plan += staging.target_unique(change, rows, dialect, current=mode.is_current)
     if mode.event_time:
         plan += history.steps(change, dialect)
@@ -58,7 +58,7 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
         plan += _close_missing(change, mode, rows, dialect)
         plan += _expire(change, mode, rows, dialect)
     if mode.event_time:
-        plan += history.cleanup(dialect)
+        plan += history.cleanup(change, dialect)
     return [*plan, *staging.cleanup(change, rows, dialect)]
 
 
@@ -69,19 +69,25 @@ def _mode(change: Change) -> Scd2:
 
 def _by_load_time(change: Change, mode: Scd2, rows: TableName, dialect: Dialect, *, compares: bool) -> list[Step]:
     current = exp.and_(build.same_keys(change.keys, "t", "s"), build.col(mode.is_current, "t"))
+    newer = staging.not_older(change, mode.order_by)
+    alive = staging.alive(mode)
+    staged = build.table(rows, "s")
     plan: list[Step] = []
+    if not change.new and mode.deleted_by:
+        ended = exp.and_(current.copy(), staging.gone(mode), *newer)
+        why = f"keys whose {mode.deleted_by!r} is true"
+        plan.append(replace(_close(change, dialect, ended, why, source=staged), applies=True))
     if not change.new and change.compare:
         differs = inside.is_changed() if compares else build.differs(change.compare, "t", "s")
-        changed = exp.and_(current, differs)
-        plan.append(
-            _close(change, dialect, changed, "versions whose compared columns differ", source=build.table(rows, "s"))
-        )
+        changed = exp.and_(current, differs, *(each.copy() for each in (*newer, *alive)))
+        plan.append(_close(change, dialect, changed, "versions whose compared columns differ", source=staged.copy()))
     query = exp.select(*_opened(change, mode, build.bound(LOAD_TIME))).from_(build.table(rows, "s"))
     if compares:
         query = query.where(inside.is_either())
     elif not change.new:
         there = exp.select(exp.Literal.number(1)).from_(build.table(change.target, "t")).where(current.copy())
         query = query.where(build.not_exists(there))
+    query = query.where(*alive)
     plan.append(_open(change, mode, query, dialect, "keys without a current version: new, changed or back again"))
     return plan
 

@@ -14,6 +14,7 @@ from ematix_core.strategies.plan import STAGING, Count, Execute, Fill, Require, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ematix_core.model.mode import Merge, Scd2
     from ematix_core.sql.dialect import Dialect
     from ematix_core.strategies.plan import Change
 
@@ -33,8 +34,8 @@ def fill(change: Change) -> Fill:
 
 
 def indexed(rows: TableName, keys: Sequence[str], dialect: Dialect) -> list[Step]:
-    """Return the step that indexes a work table's keys, where the system would else scan it for every row."""
-    if not dialect.indexes_staging:
+    """Return the step that indexes a work table, where the system would else scan it for every row."""
+    if not dialect.joins_by_index:
         return []
     sql = build.text(build.create_index(f"{rows.name}_keys", rows, keys), dialect)
     return [Execute(name="index", why=f"{dialect.name} needs it to find keys fast", sql=sql)]
@@ -62,6 +63,24 @@ def missing(change: Change, rows: TableName) -> exp.Expr:
         return gone
     kept = exp.select(exp.Literal.number(1)).from_(build.table(ASIDE, "q"))
     return exp.and_(gone, build.not_exists(kept.where(build.same_keys(change.keys, "q", "t"))))
+
+
+def gone(mode: Merge | Scd2) -> exp.Expr:
+    """Return the condition that the staged row `s` says that its key is gone."""
+    return build.is_true(mode.deleted_by, "s") if mode.deleted_by else exp.false()
+
+
+def alive(mode: Merge | Scd2) -> list[exp.Expr]:
+    """Return the condition that the staged row `s` is one to store, if there are others."""
+    return [exp.Not(this=gone(mode))] if mode.deleted_by else []
+
+
+def not_older(change: Change, order_by: str | None, of: str = "t") -> list[exp.Expr]:
+    """Return the condition that the staged row `s` is not older than the target's, if that can be told."""
+    if not order_by or order_by not in change.names:
+        return []
+    reached = exp.GTE(this=build.col(order_by, "s"), expression=build.col(order_by, of))
+    return [exp.paren(exp.or_(build.is_null(order_by, of), reached))]
 
 
 def keyed_rows(change: Change, dialect: Dialect, order_by: str | None) -> tuple[TableName, list[Step]]:
@@ -154,23 +173,36 @@ def unique(keys: Sequence[str], rows: TableName, dialect: Dialect, why: str) -> 
         index = build.text(build.create_index(f"{rows.name}_unique", rows, keys, unique=True), dialect)
         return unique_by(index, keys, rows, dialect, why)
     return Require(
-        name="check keys are unique", why=why, query=_doubled(keys, rows, dialect), problem="duplicate_key",
-        columns=tuple(keys),
+        name="check keys are unique", why=why, query=_doubled(keys, build.table(rows), dialect),
+        problem="duplicate_key", columns=tuple(keys),
     )  # fmt: skip
 
 
 def unique_by(index: str, keys: Sequence[str], rows: TableName, dialect: Dialect, why: str) -> Unique:
     """Return the check that no key is in `rows` twice, by the statement that makes a unique index."""
     return Unique(
-        name="check keys are unique", why=why, sql=index, query=_doubled(keys, rows, dialect),
+        name="check keys are unique", why=why, sql=index, query=_doubled(keys, build.table(rows), dialect),
         problem="duplicate_key", columns=tuple(keys),
     )  # fmt: skip
 
 
-def _doubled(keys: Sequence[str], rows: TableName, dialect: Dialect) -> str:
+def unique_events(keys: Sequence[str], known: Sequence[str], dialect: Dialect) -> Require:
+    """Return the check that staged rows with one key are equal in all that is `known` of them."""
+    why = "a key cannot have two versions at one instant"
+    different = exp.select(*build.cols(known)).distinct().from_(build.table(STAGED))
+    query = _doubled(keys, build.derived(different, "d"), dialect)
+    check = Require(name="check events are unique", why=why, query=query, problem="duplicate_key", columns=tuple(keys))
+    if not dialect.indexes_staging:
+        return check
+    index = build.create_index(f"{STAGED.name}_unique", STAGED, keys, unique=True)
+    repeats = build.create_index(f"{STAGED.name}_events", STAGED, keys)
+    return Unique(**vars(check), sql=build.text(index, dialect), repeats=build.text(repeats, dialect))
+
+
+def _doubled(keys: Sequence[str], rows: exp.Expr, dialect: Dialect) -> str:
     doubled = (
         exp.select(*build.cols(keys), exp.alias_(exp.Count(this=exp.Star()), "rows", quoted=True))
-        .from_(build.table(rows))
+        .from_(rows)
         .group_by(*build.cols(keys))
         .having(exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1)))
         .limit(_SAMPLES)

@@ -21,6 +21,7 @@ pytest.register_assert_rewrite(
     "ematix_core.testing.source",
     "ematix_core.testing.store",
     "ematix_core.testing.strategy",
+    "ematix_core.testing.stream",
     "ematix_core.testing.target",
     "ematix_core.testing.types",
 )
@@ -29,6 +30,7 @@ from ematix_core.testing.reach import Conformance, Reached  # noqa: E402 - see a
 from ematix_core.testing.source import SourceConformance  # noqa: E402 - see above
 from ematix_core.testing.store import StoreConformance  # noqa: E402 - see above
 from ematix_core.testing.strategy import StrategyConformance  # noqa: E402 - see above
+from ematix_core.testing.stream import StreamConformance  # noqa: E402 - see above
 from ematix_core.testing.target import (  # noqa: E402 - see above
     LedgerConformance,
     TargetConformance,
@@ -43,6 +45,7 @@ __all__ = [
     "SourceConformance",
     "StoreConformance",
     "StrategyConformance",
+    "StreamConformance",
     "TargetConformance",
     "TransactionConformance",
     "TypeConformance",

@@ -29,8 +29,9 @@ from typing import TYPE_CHECKING, Any
 from ematix_core import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
 _TIMEOUT = 120
@@ -165,18 +166,23 @@ class Crashes:
         assert ended.status == 0, f"{self.scenario.name}, step {step}: {ended}"
 
     def _run(self, step: int, folder: Path, **environment: str) -> _Ended:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_PRELOAD)
-        script, output = self.scenario.script, folder.parent / f"{folder.name}.log"
-        command = [str(script), *self.scenario.arguments, str(step)]
-        process = context.Process(target=_child, args=(command, str(folder), str(output), environment))
-        process.start()
+        output = folder.parent / f"{folder.name}.log"
+        process = forked([str(self.scenario.script), *self.scenario.arguments, str(step)], folder, output, environment)
         process.join(_TIMEOUT)
         if process.exitcode is None:
             process.kill()
             process.join()
             return _Ended(None, f"still running after {_TIMEOUT} s")
         return _Ended(process.exitcode, output.read_text(encoding="utf-8") if output.exists() else "")
+
+
+def forked(command: list[str], folder: Path, output: Path, environment: Mapping[str, str]) -> BaseProcess:
+    """Start a script with its arguments in `folder`, as a process of its own; what it prints goes to `output`."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    process = context.Process(target=_child, args=(command, str(folder), str(output), dict(environment)))
+    process.start()
+    return process
 
 
 @dataclass(frozen=True)

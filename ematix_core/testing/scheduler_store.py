@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ematix_core.errors import AlreadyRunningError, LeaseLostError, StoreError
+from ematix_core.model.names import joined
 from ematix_core.store import SCHEDULER_LEASE, EventKind, Status
 from ematix_core.testing.store import StoreFixtures
 
@@ -63,6 +64,14 @@ class WorkflowConformance(StoreFixtures):
         done = store.finish_workflow(run.workflow_run_id, Status.FAILED, error="no")
         assert done == store.workflow_run(run.workflow_run_id)
         assert (done.status, done.error, done.cause) == (Status.FAILED, "no", run.cause)
+
+    def test_a_run_of_many_jobs_keeps_all_their_names(self, store: SchedulerStore) -> None:
+        jobs = tuple(f"größe_{number:03}" for number in range(300))
+        name = joined(jobs)
+        run = store.begin_workflow(name, jobs=jobs)
+        assert store.workflow_runs(workflow=name)[0] == run
+        assert store.workflow_run(run.workflow_run_id).jobs == jobs
+        assert store.workflow_run(store.begin_workflow("nightly", unit=True).workflow_run_id).jobs == ()
 
     def test_the_same_cause_sets_off_one_run_ever(self, store: SchedulerStore) -> None:
         key = "orders succeeded " * 100  # longer than an index of any database takes

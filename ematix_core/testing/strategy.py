@@ -19,6 +19,7 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("at", pa.timestamp("us", "UTC")),
 ]
 SCHEMA = pa.schema(_FIELDS)
+CHANGES = SCHEMA.append(pa.field("_op", pa.string())).append(pa.field("_deleted", pa.bool_()))
 MODES: dict[str, Mode] = {
     "append": append(),
     "truncate": truncate(),
@@ -35,6 +36,14 @@ def hour(number: float) -> datetime:
 def rows(*values: tuple[int | None, str | None, float]) -> pa.Table:
     """Return rows of key, value and hour."""
     return pa.Table.from_pylist([{"k": k, "v": v, "at": hour(at)} for k, v, at in values], schema=SCHEMA)
+
+
+def changes(*values: tuple[int, str | None, float, str]) -> pa.Table:
+    """Return rows of changes, of key, value, hour and operation."""
+    return pa.Table.from_pylist(
+        [{"k": k, "v": v, "at": hour(at), "_op": op, "_deleted": op == "delete"} for k, v, at, op in values],
+        schema=CHANGES,
+    )
 
 
 def found(system: Reached, table: str, *columns: str) -> list[tuple[Any, ...]]:
@@ -152,6 +161,71 @@ class StrategyConformance(Conformance):
             ("b", 3, 5, False),
             ("c", 5, None, True),
         ]
+
+    def test_scd2_by_event_time_takes_rows_that_come_twice_in_a_load(self, system: Reached, table: str) -> None:
+        mode = scd2(keys="k", compare="v", event_time="at")
+        if not self.offers(system, mode):
+            return
+        loads = [rows((1, "a", 1), (1, "a", 1)), rows((1, "b", 3), (1, "a", 1), (1, "b", 3))]
+        results = [system.load(table, load, mode=mode, clock=hour(20)) for load in loads]
+        assert [(r.inserted, r.closed, r.unchanged) for r in results] == [(1, 0, 1), (1, 1, 2)]
+        with pytest.raises(KeyViolationError, match="several rows of the load have one key"):
+            system.load(table, rows((1, "c", 5), (1, "d", 5)), mode=mode, clock=hour(21))
+        assert found(system, table, "v", "valid_from", "valid_to") == [("a", 1, 3), ("b", 3, None)]
+
+    def test_merge_of_changes_deletes_and_skips_what_is_older(self, system: Reached, table: str) -> None:
+        mode = merge(keys="k", deleted_by="_deleted", order_by="at")
+        if not self.offers(system, MODES["merge"]):
+            return
+        first = changes((1, "a", 1, "insert"), (2, "b", 1, "insert"), (3, "c", 5, "insert"), (4, None, 1, "delete"))
+        second = changes(
+            (1, None, 2, "delete"), (2, "B", 2, "update"), (3, "late", 4, "update"), (5, "e", 2, "insert"),
+            (5, None, 3, "delete"), (6, "f", 2, "insert"),
+        )  # fmt: skip
+        results = [system.load(table, load, mode=mode) for load in (first, second, second)]
+        assert [(r.inserted, r.updated, r.deleted, r.unchanged) for r in results] == [
+            (3, 0, 0, 1), (1, 1, 1, 2), (0, 0, 0, 5),
+        ]  # fmt: skip
+        assert found(system, table) == [(2, "B"), (3, "c"), (6, "f")]
+        assert "_deleted" not in system.read(table).schema.names
+
+    def test_merge_of_changes_takes_rows_of_which_only_the_key_is_known(self, system: Reached, table: str) -> None:
+        mode = merge(keys="k", deleted_by="_deleted")
+        if not self.offers(system, MODES["merge"]):
+            return
+        system.load(table, changes((1, "a", 1, "insert"), (2, "b", 1, "insert")), mode=mode)
+        unknown = changes((1, None, 2, "delete"), (2, "b", 1, "update")).set_column(
+            2, "at", pa.array([None, hour(1)], pa.timestamp("us", "UTC"))
+        )
+        result = system.load(table, unknown, mode=mode)
+        assert (result.deleted, result.unchanged) == (1, 1)
+        assert found(system, table) == [(2, "b")]
+
+    def test_scd2_of_changes_closes_at_their_time(self, system: Reached, table: str) -> None:
+        mode = scd2(keys="k", compare="v", event_time="at", deleted_by="_deleted")
+        if not self.offers(system, MODES["scd2"]):
+            return
+        first = changes((1, "a", 1, "insert"), (1, "b", 3, "update"), (2, "x", 1, "insert"))
+        second = changes((1, None, 5, "delete"), (1, "c", 7, "insert"), (2, None, 4, "delete"), (2, "y", 3, "update"))
+        results = [system.load(table, load, mode=mode, clock=hour(20)) for load in (first, second, second)]
+        assert [(r.inserted, r.updated, r.closed, r.deleted, r.unchanged) for r in results] == [
+            (3, 0, 0, 0, 0), (2, 0, 2, 0, 0), (0, 0, 0, 0, 4),
+        ]  # fmt: skip
+        assert found(system, table, "k", "v", "valid_from", "valid_to", "is_current") == [
+            (1, "a", 1, 3, False), (1, "b", 3, 5, False), (1, "c", 7, None, True),
+            (2, "x", 1, 3, False), (2, "y", 3, 4, False),
+        ]  # fmt: skip
+
+    def test_scd2_of_changes_by_load_time_closes_when_it_hears_of_them(self, system: Reached, table: str) -> None:
+        mode = scd2(keys="k", compare="v", deleted_by="_deleted")
+        if not self.offers(system, MODES["scd2"]):
+            return
+        loads = [changes((1, "a", 1, "insert")), changes((1, None, 2, "delete")), changes((1, "b", 3, "insert"))]
+        results = [system.load(table, load, mode=mode, clock=hour(n)) for n, load in enumerate(loads, start=10)]
+        assert [(r.inserted, r.closed, r.unchanged) for r in results] == [(1, 0, 0), (0, 1, 0), (1, 0, 0)]
+        assert found(system, table, "k", "v", "valid_from", "valid_to", "is_current") == [
+            (1, "a", 10, 11, False), (1, "b", 12, None, True),
+        ]  # fmt: skip
 
     def test_failed_load_leaves_the_target_as_it_was(self, system: Reached, table: str) -> None:
         system.load(table, rows((1, "a", 0)))

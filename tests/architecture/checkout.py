@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,12 @@ def python_files() -> list[Path]:
 def pages() -> list[Path]:
     """Return the pages whose snippets are executed."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def server_of(page: Path) -> str:
+    """Return the server that a page's snippets need, as its first line says: `<!-- server: kafka -->`; "" for none."""
+    match = re.match(r"<!-- server: (\w+) -->\n", page.read_text(encoding="utf-8"))
+    return match[1] if match else ""
 
 
 def place(file: Path, line: int | None = None) -> str:

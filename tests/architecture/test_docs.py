@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlglot
 
-from tests.architecture.checkout import pages, place
+from tests.architecture.checkout import pages, place, server_of
 from tests.architecture.snippets import Block, blocks, run_page
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def _run(text: str, folder: Path) -> str:
     return run_page("page.md", list(blocks(text)), folder)
 
 
-@PAGES
+# tests/servers/test_pages.py runs the others.
+@pytest.mark.parametrize("page", [page for page in pages() if not server_of(page)], ids=place)
 def test_snippets_of_the_page_run(page: Path, tmp_path: Path) -> None:
     found = list(blocks(page.read_text(encoding="utf-8")))
     if any(block.runs for block in found):

@@ -15,7 +15,9 @@ FLOW = str(Path(sys.executable).with_name("flow"))
 RUNS = 5
 IMPORT_SECONDS = 0.150
 HELP_SECONDS = 0.250
-HEAVY = ("adbc_driver_manager", "adbc_driver_sqlite", "alembic", "duckdb", "pyarrow", "sqlalchemy", "sqlglot")
+HEAVY = (
+    "adbc_driver_manager", "adbc_driver_sqlite", "alembic", "deltalake", "duckdb", "pyarrow", "sqlalchemy", "sqlglot",
+)  # fmt: skip
 
 
 def _processor_seconds(*command: str) -> float:

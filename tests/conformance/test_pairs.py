@@ -11,6 +11,7 @@ import pytest
 
 from ematix_core.model.connection import (
     Connection,
+    DeltaConnection,
     DuckDBConnection,
     MemoryConnection,
     ObjectStoreConnection,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from ematix_core.store import RunStore
 
-SYSTEMS = ("sqlite", "duckdb", "memory", "parquet", "csv", "orc", "jsonl")
+SYSTEMS = ("sqlite", "duckdb", "memory", "delta", "parquet", "csv", "orc", "jsonl")
 TEXTS = ["", "NULL", 'it\'s "quoted",\nand long', "e\u0301 é 🙂", None, "\\N"]
 VARIED = pa.table(
     {
@@ -55,6 +56,8 @@ def connection(system: str, folder: Path) -> Connection:
             return SQLiteConnection(system, path=str(folder / "data.sqlite"))
         case "duckdb":
             return DuckDBConnection(system, path=str(folder / "data.duckdb"))
+        case "delta":
+            return DeltaConnection(system, path=str(folder))
         case "memory":
             return MemoryConnection(system)
     return ObjectStoreConnection(system, path=str(folder), format=system)

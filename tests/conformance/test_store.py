@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ematix_core.testing.consumer_store import ConsumerConformance
 from ematix_core.testing.pruning_store import PruneConformance
 from ematix_core.testing.scheduler_store import EventConformance, LeaseConformance, WorkflowConformance
 from ematix_core.testing.shared_scheduler_store import SharedSchedulerConformance
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class _Scheduler(WorkflowConformance, EventConformance, LeaseConformance, PruneConformance):
+class _Scheduler(WorkflowConformance, EventConformance, LeaseConformance, PruneConformance, ConsumerConformance):
     """All that one process can ask of a store."""
 
 

@@ -17,17 +17,22 @@ from ematix_core.backends import registry
 from ematix_core.engine import run_job
 from ematix_core.model.check import not_null
 from ematix_core.model.connection import (
+    DeltaConnection,
     DuckDBConnection,
+    KafkaConnection,
+    MemoryConnection,
     MySQLConnection,
     ObjectStoreConnection,
     PostgresConnection,
     SQLiteConnection,
 )
 from ematix_core.model.job import job, target
+from ematix_core.model.maintenance import checkpoint, clean_log, optimize, vacuum
 from ematix_core.model.mode import append, merge, scd2, truncate
 from ematix_core.model.table import TableName, columns_from
 from ematix_core.sql.ddl import Wanted, create_table
 from ematix_core.store import open_store
+from tools.servers.bucket import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,9 +43,11 @@ if TYPE_CHECKING:
 
 JOB = "orders"
 STEPS = 2
-KINDS = ("sqlite", "duckdb", "objects", "postgres", "mysql")
+KINDS = ("sqlite", "duckdb", "delta", "objects", "postgres", "mysql")
 SERVERS = {"postgres": PostgresConnection, "mysql": MySQLConnection}
 """Kinds whose tables are not in the folder: a file there, `<kind>.url`, says where the run's own database is."""
+REMOTE: dict[str, Callable[..., Connection]] = {"objects_s3": ObjectStoreConnection, "delta_s3": DeltaConnection}
+"""The kinds that keep files, in an object store: `s3.url` says where the run's own prefix is."""
 MODES: dict[str, tuple[Mode, dict[str, Any]]] = {
     "append": (append(), {}),
     "append_watermark": (append(), {"watermark": "at"}),
@@ -51,8 +58,14 @@ MODES: dict[str, tuple[Mode, dict[str, Any]]] = {
     "quarantine": (append(), {"checks": [not_null("v", severity="quarantine")]}),
     "bad_rows": (append(), {"source": "csv"}),
     "same_append": (append(), {"source": "same"}),
+    "maintained": (
+        merge(keys="k", order_by="at"),
+        {"maintenance": [optimize(z_order="k", every=1), vacuum(every=1), checkpoint(every=1), clean_log(every=1)]},
+    ),
     "same_merge": (merge(keys="k", order_by="at", deletes="delete"), {"source": "same"}),
 }
+ONLY = {"maintained": ("delta",)}
+"""Modes that not every kind has."""
 INCOMING = "incoming"
 """The table of the target's database, or the CSV file, that a load with a source reads."""
 MALFORMED = ('7,"x",2026-01-01T00:00:00Z,too many\n', "8\n")
@@ -81,10 +94,22 @@ def connection(kind: str, folder: Path) -> Connection:
     """Return the connection of a kind in the folder."""
     if kind == "objects":
         return ObjectStoreConnection("files", path=str(folder / "files"))
+    if kind == "delta":
+        return DeltaConnection("lake", path=str(folder / "lake"))
+    if kind == "kafka":
+        return KafkaConnection(kind, url=(folder / "kafka.url").read_text(encoding="utf-8"))
+    if kind in REMOTE:
+        place = Bucket.from_url((folder / "s3.url").read_text(encoding="utf-8"))
+        return REMOTE[kind](kind, path=f"{place.s3_url}/{kind}", options=place.options)
     if kind in SERVERS:
         return SERVERS[kind](kind, url=(folder / f"{kind}.url").read_text(encoding="utf-8"))
     cls = {"duckdb": DuckDBConnection, "sqlite": SQLiteConnection}[kind]
     return cls(kind, path=str(folder / f"target.{kind}"))
+
+
+def _name(kind: str, folder: Path) -> str:
+    """Return the name of the table, or of the run's own topic, which is in a file."""
+    return (folder / "topic").read_text(encoding="utf-8") if kind == "kafka" else "orders"
 
 
 def _drops(folder: Path) -> Connection:
@@ -121,14 +146,15 @@ def _fill(own: Connection, step: int) -> None:
 def declare(mode: str, kind: str, step: int, folder: Path) -> Job:
     """Return the job of a scenario. `kind` may be `duckdb+objects`: one read, two targets."""
     loaded, options = MODES[mode]
-    checks = options.get("checks", ())
+    how = {name: options[name] for name in ("checks", "maintenance") if name in options}
     targets = [
-        target("orders", connection=connection(part, folder), mode=loaded, checks=checks) for part in kind.split("+")
+        target(_name(part, folder), connection=connection(part, folder), mode=loaded, **how) for part in kind.split("+")
     ]
 
     source = options.get("source")
     if source is None:
-        return _job(lambda: rows(step), targets=targets, watermark=options.get("watermark"))
+        read_by = {"source_connection": MemoryConnection("none")} if kind == "kafka" else {}  # a topic is no source
+        return _job(lambda: rows(step), targets=targets, watermark=options.get("watermark"), **read_by)
     if source == "csv":
         sql, read = f'SELECT * FROM "{INCOMING}.csv"', _drops(folder)
     else:

@@ -21,14 +21,19 @@ from ematix_core.store import Status, open_store
 from ematix_core.testing.crash import Crashes, Kill, Scenario
 from tests.crash import scenario as loads
 from tests.crash import tally
+from tests.servers import reach
+from tests.servers.kafka import KafkaCluster
 from tests.servers.reach import database
+from tests.servers.s3 import own_prefix
 
 FULL = os.environ.get("EMATIX_CRASH") == "full"
 SCENARIOS = (
-    *((mode, kind) for mode in loads.MODES for kind in loads.KINDS if kind != "objects"),
+    *((mode, kind) for mode in loads.MODES for kind in loads.ONLY.get(mode, loads.KINDS) if kind != "objects"),
     ("append", "objects"), ("append_watermark", "objects"), ("truncate", "objects"),
     ("append", "duckdb+objects"), ("append_watermark", "sqlite+duckdb"), ("truncate", "sqlite+objects"),
-    ("bad_rows", "objects"),
+    ("bad_rows", "objects"), ("append_watermark", "objects_s3"), ("truncate", "objects_s3"), ("bad_rows", "objects_s3"),
+    ("append_watermark", "delta_s3"), ("merge_deletes", "delta_s3"), ("scd2_event_time", "delta_s3"),
+    ("quarantine", "delta_s3"), ("append", "objects_s3+delta_s3"), ("append", "kafka"), ("append", "sqlite+kafka"),
 )  # fmt: skip
 SAMPLE = (
     ("append", "duckdb", Kill(0, "duckdb.commit.after", 1)),
@@ -44,9 +49,24 @@ SAMPLE = (
     ("bad_rows", "duckdb", Kill(1, "duckdb.commit.before", 1)),
     ("same_append", "sqlite", Kill(1, "sqlite.commit.after", 1)),
     ("same_merge", "duckdb", Kill(1, "duckdb.commit.before", 1)),
+    ("append_watermark", "delta", Kill(1, "delta.commit.after", 1)),
+    ("merge_deletes", "delta", Kill(1, "delta.bookkeeping.after", 1)),
+    ("scd2_event_time", "delta", Kill(1, "delta.commit.before", 1)),
+    ("quarantine", "delta", Kill(1, "delta.side.after", 1)),
+    ("append_watermark", "objects_s3", Kill(1, "objects.commit.after", 1)),
+    ("truncate", "objects_s3", Kill(1, "objects.expose.before", 1)),
+    ("append_watermark", "delta_s3", Kill(1, "delta.commit.after", 1)),
+    ("merge_deletes", "delta_s3", Kill(1, "delta.bookkeeping.after", 1)),
+    ("maintained", "delta", Kill(1, "maintenance.step.before", 1)),
+    ("maintained", "delta", Kill(1, "delta.maintain.after", 1)),
+    ("maintained", "delta", Kill(1, "delta.maintain.noted", 2)),
     ("append_watermark", "postgres", Kill(1, "postgres.commit.after", 1)),
     ("merge_deletes", "postgres", Kill(1, "postgres.commit.before", 1)),
     ("scd2_event_time", "mysql", Kill(1, "mysql.commit.after", 1)),
+    ("append", "kafka", Kill(1, "kafka.produce.after", 1)),
+    ("append", "kafka", Kill(1, "kafka.record.after", 1)),
+    ("append", "kafka", Kill(1, "kafka.commit.before", 1)),
+    ("append", "kafka", Kill(1, "kafka.commit.after", 1)),
 )
 Harness = Callable[[str, str], Crashes]
 _UNLIKE = ("load_id",)
@@ -55,6 +75,10 @@ _UNLIKE = ("load_id",)
 
 def _tables(folder: Path, kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    if kind == "kafka":
+        cluster = KafkaCluster((folder / "kafka.url").read_text(encoding="utf-8"))
+        messages = cluster.consume((folder / "topic").read_text(encoding="utf-8"), 1_000)
+        return {"messages": sorted(message.value() or b"" for message in messages)}
     for name in ("orders", "orders_quarantine", "orders_rejected"):
         source = registry.source(loads.connection(kind, folder))
         try:
@@ -86,13 +110,24 @@ def _scenario(mode: str, kind: str) -> Scenario:
         with open_store(f"sqlite:///{folder / 'runs.db'}") as store:
             return len(store.runs(status=Status.SUCCEEDED, limit=None)) > step
 
-    servers = [part for part in kind.split("+") if part in loads.SERVERS]
+    servers = sorted(
+        {
+            "s3" if part in loads.REMOTE else part
+            for part in kind.split("+")
+            if part in {*loads.SERVERS, *loads.REMOTE, "kafka"}
+        }
+    )
 
     @contextmanager
     def outside(folder: Path) -> Iterator[None]:
         with ExitStack() as stack:
             for server in servers:
-                url = stack.enter_context(database(server))
+                if server == "kafka":
+                    cluster = KafkaCluster(reach.url("kafka"))
+                    (folder / "kafka.url").write_text(cluster.url, encoding="utf-8")
+                    (folder / "topic").write_text(cluster.topic("orders"), encoding="utf-8")
+                    continue
+                url = stack.enter_context(own_prefix()).url if server == "s3" else stack.enter_context(database(server))
                 (folder / f"{server}.url").write_text(url, encoding="utf-8")
             yield
 

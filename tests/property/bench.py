@@ -12,7 +12,7 @@ from ematix_core.backends.protocols import Query
 from ematix_core.config.settings import Settings
 from ematix_core.engine import run_job
 from ematix_core.errors import EmptySourceError, KeyViolationError
-from ematix_core.model.connection import DuckDBConnection, SQLiteConnection
+from ematix_core.model.connection import DeltaConnection, DuckDBConnection, SQLiteConnection
 from ematix_core.model.job import job
 from ematix_core.model.mode import Mode, Scd2
 from ematix_core.store import open_store
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-KINDS = ("duckdb", "sqlite")
+KINDS = ("duckdb", "sqlite", "delta")
 
 
 def connection(kind: str, folder: Path) -> Connection:
-    """Return a connection to a file in the folder."""
+    """Return a connection to a file in the folder, or to the folder."""
+    if kind == "delta":
+        return DeltaConnection("target", path=str(folder))
     cls = {"duckdb": DuckDBConnection, "sqlite": SQLiteConnection}[kind]
     return cls("target", path=str(folder / f"target.{kind}"))
 

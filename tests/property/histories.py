@@ -23,6 +23,7 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("at", pa.timestamp("us", "UTC")),
 ]
 SCHEMA = pa.schema(_FIELDS)
+CHANGES = SCHEMA.append(pa.field("gone", pa.bool_()))
 MOST_LOADS = 5
 
 keys = st.integers(1, 4)
@@ -38,7 +39,8 @@ def load_time(number: int) -> datetime:
 
 def table(rows: Sequence[Row]) -> pa.Table:
     """Return the rows as Arrow."""
-    return pa.Table.from_pylist(list(rows), schema=SCHEMA)
+    changes = any("gone" in one for one in rows)
+    return pa.Table.from_pylist(list(rows), schema=CHANGES if changes else SCHEMA)
 
 
 def row(*, key: SearchStrategy[Any] = keys, at: SearchStrategy[Any] = instants) -> SearchStrategy[Row]:
@@ -60,6 +62,13 @@ def one_row_a_key() -> SearchStrategy[list[Row]]:
 def one_row_an_event() -> SearchStrategy[list[Row]]:
     """Rows with distinct (key, instant), in any order: what an event log looks like."""
     return st.lists(row(), max_size=7, unique_by=lambda r: (r["k"], r["at"]))
+
+
+def changes(*, unique_by: tuple[str, ...]) -> SearchStrategy[list[Row]]:
+    """Rows of which some say that their key is gone, one at most for each value of the columns."""
+    flags = st.sampled_from([False, False, True, True, None])
+    one = st.builds(lambda data, gone: data | {"gone": gone}, row(), flags)
+    return st.lists(one, min_size=1, max_size=7, unique_by=lambda r: tuple(r[name] for name in unique_by))
 
 
 def loads(rows: SearchStrategy[list[Row]]) -> SearchStrategy[list[list[Row]]]:

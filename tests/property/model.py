@@ -36,13 +36,14 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """The options of scd2. `event_time` empty: versions are dated by the load."""
+    """The options of scd2. `event_time` empty: versions are dated by the load; `deleted_by` empty: no row is gone."""
 
     keys: tuple[str, ...]
     compare: tuple[str, ...]
     event_time: str = ""
     order_by: str = ""
     close_missing: bool = False
+    deleted_by: str = ""
     allow_empty: bool = False
     ttl: timedelta | None = None
 
@@ -72,26 +73,41 @@ def truncate(table: Table, rows: Sequence[Row]) -> tuple[Table, Counts]:
 
 def merge(
     table: Table, rows: Sequence[Row], *, keys: Sequence[str], compare: Sequence[str], order_by: str = "",
-    delete_missing: bool = False, allow_empty: bool = False,
+    delete_missing: bool = False, allow_empty: bool = False, deleted_by: str = "",
 ) -> tuple[Table, Counts]:  # fmt: skip
-    """Insert or update by key; a row counts as updated only when a compared column really differs."""
+    """Insert or update by key, or delete; a row counts as updated only when a compared column really differs."""
     staged = one_a_key(rows, keys, order_by)
     if delete_missing and not staged and not allow_empty:
         raise Refused("empty_source")
-    new, inserted, updated = {_key(row, keys): row for row in table}, 0, 0
+    new, inserted, updated, removed = {_key(row, keys): row for row in table}, 0, 0, 0
     for key, row in staged.items():
         old = new.get(key)
-        if old is None:
+        if old is not None and _older(row, old, order_by):
+            continue
+        if deleted_by and row[deleted_by]:
+            removed += new.pop(key, None) is not None
+        elif old is None:
             inserted += 1
-            new[key] = row
+            new[key] = _without(row, deleted_by)
         elif any(old[column] != row[column] for column in compare):
             updated += 1
-            new[key] = row
+            new[key] = _without(row, deleted_by)
     gone = [key for key in new if key not in staged] if delete_missing else []
     for key in gone:
         del new[key]
-    unchanged = len(staged) - inserted - updated
-    return list(new.values()), Counts(inserted, updated, unchanged, len(gone))
+    unchanged = len(staged) - inserted - updated - removed
+    return list(new.values()), Counts(inserted, updated, unchanged, len(gone) + removed)
+
+
+def _older(row: Row, old: Row, order_by: str) -> bool:
+    """Say whether the row is older than the table's; NULL is older than everything but NULL."""
+    if not order_by or old[order_by] is None:
+        return False
+    return row[order_by] is None or bool(row[order_by] < old[order_by])
+
+
+def _without(row: Row, column: str) -> Row:
+    return {name: value for name, value in row.items() if name != column}
 
 
 def one_a_key(rows: Sequence[Row], keys: Sequence[str], order_by: str) -> dict[Any, Row]:
@@ -131,17 +147,24 @@ def _by_load_time(versions: Table, rows: Sequence[Row], at: datetime, options: H
     staged = one_a_key(rows, options.keys, options.order_by)
     if options.close_missing and not staged and not options.allow_empty:
         raise Refused("empty_source")
-    opened = closed = 0
+    opened = closed = ended = 0
     for key, row in staged.items():
         current = _current(versions, key, options.keys)
+        if current is not None and _older(row, current, options.order_by):
+            continue
+        if options.deleted_by and row[options.deleted_by]:
+            if current is not None:
+                _close(current, at)
+                ended += 1
+            continue
         if current is not None and any(current[c] != row[c] for c in options.compare):
             _close(current, at)
             closed += 1
         if current is None or not current["is_current"]:
-            versions.append(_open(row, at, at, options))
+            versions.append(_open(_without(row, options.deleted_by), at, at, options))
             opened += 1
     closed += _close_missing_and_old(versions, set(staged), at, options)
-    return Counts(inserted=opened, unchanged=len(staged) - opened, closed=closed)
+    return Counts(inserted=opened, unchanged=len(staged) - opened - ended, closed=closed + ended)
 
 
 def _by_event_time(versions: Table, rows: Sequence[Row], at: datetime, options: History) -> Counts:
@@ -157,9 +180,11 @@ def _by_event_time(versions: Table, rows: Sequence[Row], at: datetime, options: 
     for key, news in staged.items():
         if not any(_changes_something(versions, row, options) for row in news):
             continue
-        stored = [v for v in versions if _key(v, options.keys) == key and _lasted(v)]
+        first = min(row[options.event_time] for row in news)
+        stored = [v for v in versions if _key(v, options.keys) == key and _lasted(v) and _reaches(v, first)]
         wanted, fresh = timeline(stored, news, options)
         applied |= {(key, time) for time in fresh}
+        applied |= {(key, row[options.event_time]) for row in news if _ends(row, stored, wanted, options)}
         written = _write(versions, stored, wanted, at, options)
         inserted, updated = inserted + written.inserted, updated + written.updated
         deleted, closed = deleted + written.deleted, closed + written.closed
@@ -216,8 +241,10 @@ def timeline(stored: Table, news: Sequence[Row], options: History) -> tuple[dict
     for row in news:
         time = row[options.event_time]
         there = at.get(time)
-        if there is None or any(there[column] != row[column] for column in options.compare):
-            at[time] = dict(row)
+        if options.deleted_by and row[options.deleted_by]:
+            at[time] = None
+        elif there is None or any(there[column] != row[column] for column in options.compare):
+            at[time] = _without(row, options.deleted_by)
             fresh.add(time)
     telling: list[tuple[datetime, Row | None]] = []
     for time, event in sorted(at.items(), key=lambda item: item[0]):
@@ -232,6 +259,17 @@ def timeline(stored: Table, news: Sequence[Row], options: History) -> tuple[dict
         if event is not None
     }
     return versions, fresh & set(versions)
+
+
+def _ends(row: Row, stored: Table, wanted: dict[datetime, Row], options: History) -> bool:
+    """Say whether a row that is gone takes the place of a version, or ends one that had not ended then before."""
+    time = row[options.event_time]
+    if not (options.deleted_by and row[options.deleted_by]):
+        return False
+    if any(version["valid_from"] == time for version in stored):
+        return True
+    ended = any(version["valid_to"] == time for version in wanted.values())
+    return ended and not any(version["valid_to"] == time for version in stored)
 
 
 def _distinct_events(rows: Sequence[Row], options: History) -> Table:
@@ -250,13 +288,14 @@ def _distinct_events(rows: Sequence[Row], options: History) -> Table:
 
 
 def _changes_something(versions: Table, row: Row, options: History) -> bool:
+    gone = bool(options.deleted_by and row[options.deleted_by])
     for version in versions:
         if _key(version, options.keys) != _key(row, options.keys):
             continue
         begun = version["valid_from"] <= row[options.event_time]
         if begun and (version["valid_to"] is None or row[options.event_time] < version["valid_to"]):
-            return any(version[column] != row[column] for column in options.compare)
-    return True
+            return gone or any(version[column] != row[column] for column in options.compare)
+    return not gone
 
 
 def _close_missing_and_old(versions: Table, staged: set[Any], at: datetime, options: History) -> int:
@@ -286,6 +325,11 @@ def _close(version: Row, at: datetime) -> None:
 
 def _lasted(version: Row) -> bool:
     return version["valid_to"] is None or bool(version["valid_from"] < version["valid_to"])
+
+
+def _reaches(version: Row, time: datetime) -> bool:
+    """Say whether the version ends at that time or later: what ended before stays as it is."""
+    return version["valid_to"] is None or bool(version["valid_to"] >= time)
 
 
 def _current(versions: Table, key: Any, keys: Sequence[str]) -> Row | None:  # noqa: ANN401 - a tuple of key values

@@ -38,3 +38,14 @@ def test_key_with_a_version_in_the_future_is_not_reopened_across_it(bench: Bench
         (v["valid_from"], v["valid_to"]) for v in target.rows() if v["k"] == 1 and v["valid_from"] != v["valid_to"]
     )
     assert all(end is not None and end <= start for (_, end), (start, _) in pairwise(versions))
+
+
+def test_correction_changes_the_version_in_force_and_not_the_one_that_never_was(bench: Bench) -> None:
+    target = bench.table(MODE)
+    other = row(2, 1, 0)
+    target.load([row(1, 1, 7), row(1, 2, 8), other], histories.load_time(0))
+    target.load([other], histories.load_time(1))  # closes the version of hour 8 before it begins
+    target.load([row(1, 1, 7), other], histories.load_time(2))  # reopens the key at hour 8
+    assert target.load([row(1, 3, 8), other], histories.load_time(3)).updated == 1
+    of_hour_8 = [(v["a"], v["is_current"]) for v in target.rows() if v["k"] == 1 and v["valid_from"].hour == 8]
+    assert sorted(of_hour_8) == [(2, False), (3, True)]

@@ -67,6 +67,31 @@ CASES: dict[str, tuple[Mode, Step, SearchStrategy[list[model.Row]]]] = {
         ),
         histories.any_rows(),
     ),
+    "merge of changes": (
+        merge(keys="k", deleted_by="gone"),
+        _without_time(model.merge, **BY_KEY, deleted_by="gone"),
+        histories.changes(unique_by=("k",)),
+    ),
+    "merge of changes, none older": (
+        merge(keys="k", deleted_by="gone", order_by="at"),
+        _without_time(model.merge, **BY_KEY, deleted_by="gone", order_by="at"),
+        histories.changes(unique_by=("k", "at")),
+    ),
+    "merge of changes, two keys": (
+        merge(keys=["k", "a"], deleted_by="gone", order_by="at"),
+        _without_time(model.merge, keys=("k", "a"), compare=("b", "at"), deleted_by="gone", order_by="at"),
+        histories.changes(unique_by=("k", "a", "at")),
+    ),
+    "scd2 of changes by load time": (
+        scd2(keys="k", deleted_by="gone", order_by="at"),
+        _history(**BY_KEY, deleted_by="gone", order_by="at"),
+        histories.changes(unique_by=("k", "at")),
+    ),
+    "scd2 of changes by event time": (
+        scd2(keys="k", event_time="at", deleted_by="gone"),
+        _history(**BY_EVENT, deleted_by="gone"),
+        histories.changes(unique_by=("k", "at")),
+    ),
     "scd2 by load time": (scd2(keys="k"), _history(**BY_KEY), histories.any_rows()),
     "scd2 by load time, the latest wins": (
         scd2(keys="k", order_by="at", compare="a"),

@@ -18,7 +18,7 @@ __all__ = ["account", "at_host", "ca", "database", "execute", "in_database", "ot
 
 
 def url(server: str) -> str:
-    """Return the administrator's URL of `postgres`, `mariadb` or `mysql`: the variable, or what was started."""
+    """Return the administrator's URL of a server, for example `postgres`: the variable, or what was started."""
     if given := urls.given(server):
         return given
     known = urls.read()
@@ -33,7 +33,8 @@ def account(server: str, role: str) -> str:
     """Return the URL of another user, with the password.
 
     Roles: `password` (may make databases, on MariaDB and MySQL those of `ematix_*`), `tls_only`, `unprivileged`;
-    `read_only` (no SUPER either) on MariaDB and MySQL; `sha2` (caching_sha2_password) on MySQL.
+    `read_only` (no SUPER either) on MariaDB and MySQL; `sha2` (caching_sha2_password) on MySQL. On S3 there are
+    `unprivileged` and `read_only`. For Kafka: `KafkaCluster.user`.
     """
     return _known(f"{server}.{role}")
 

@@ -49,7 +49,8 @@ class InsideLoads(Loads):
         declare = job(
             name=self.name, target=self.name, source_connection=target, target_connection=target, mode=self.mode
         )
-        made: Job = declare(lambda: "SELECT * FROM history")
+        gone = ", gone" if getattr(self.mode, "deleted_by", None) else ""
+        made: Job = declare(lambda: f"SELECT k, a, b, at{gone} FROM history")
         return made
 
 
@@ -61,7 +62,7 @@ class InsideBench(Bench):
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
     with database("postgres") as made, open_store("memory:") as store:
-        execute(made, "CREATE TABLE history (k bigint, a bigint, b text, at timestamptz)")
+        execute(made, "CREATE TABLE history (k bigint, a bigint, b text, at timestamptz, gone boolean)")
         yield InsideBench(PostgresConnection("target", url=made), store)
 
 

@@ -98,7 +98,7 @@ def test_a_migration_that_was_killed_is_completed_by_the_next(url: str, statemen
     assert_complete(url)
 
 
-@pytest.mark.parametrize("statements", [1, 5, 12, 22, 26, 28, 30])
+@pytest.mark.parametrize("statements", [1, 5, 12, 22, 26, 28, 30, 31])
 def test_an_update_that_was_killed_is_completed_by_the_next(url: str, statements: int) -> None:
     with closing(Database(url)) as store:
         migrate(store.engine, "0001")

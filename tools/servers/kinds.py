@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tools.servers.kafka import Kafka
 from tools.servers.mariadb import MariaDB
 from tools.servers.mysql import MySQL
 from tools.servers.postgres import Postgres
+from tools.servers.registry import Registry
+from tools.servers.s3 import S3
 from tools.servers.system import home
 from tools.servers.tls import certificates
 
@@ -15,7 +18,14 @@ if TYPE_CHECKING:
 
     from tools.servers.server import Server
 
-KINDS: dict[str, type[Server]] = {"postgres": Postgres, "mariadb": MariaDB, "mysql": MySQL}
+KINDS: dict[str, type[Server]] = {
+    "postgres": Postgres,
+    "mariadb": MariaDB,
+    "mysql": MySQL,
+    "s3": S3,
+    "kafka": Kafka,
+    "registry": Registry,
+}
 
 
 def make(kind: str, *, instance: str = "main", options: Sequence[str] = ()) -> Server:

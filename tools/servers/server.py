@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ READY_SECONDS = 90
 STOP_SECONDS = 30
 _LOG_LINES = 25
 _PORT_TRIES = 5
+_PORTS = range(20_000, 32_000)
 
 
 class Server(ABC):
@@ -177,16 +179,26 @@ class Server(ABC):
 
     def _free_port(self) -> int:
         """Return the port of last time, else the default one, else any that is free."""
-        last = self.port if (self.folder / "port").exists() else self.default_port
-        for port in (last, 0):
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: after a kill -9
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    continue
-                return int(probe.getsockname()[1])
-        raise ServerError("no port is free")
+        return free_port(self.port if (self.folder / "port").exists() else self.default_port)
+
+
+def free_port(wanted: int | None = None) -> int:
+    """Return this port if it is free, else one below those that the kernel gives to clients.
+
+    A client that asks for the port of a dead server would get just that port for itself, sooner or later, and the
+    server could not come back to it. https://docs.kernel.org/networking/ip-sysctl.html (ip_local_port_range)
+    """
+    for port in (wanted, *random.sample(_PORTS, 100)):
+        if port is None:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: after a kill -9
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ServerError("no port is free")
 
 
 def _in_one_step(folder: Path, make: Callable[[Path], object]) -> None:

@@ -1,8 +1,12 @@
-"""A private authority, a certificate for `localhost` that it signed, and an authority that signed nothing."""
+"""A private authority, a certificate for `localhost` that it signed, and an authority that signed nothing.
+
+For servers that ask who the client is there is a further authority, with a certificate of a client.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +20,8 @@ from tools.servers.system import give, owned_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
 HOST = "localhost"
 WRONG_HOST = "127.0.0.1"
 """Reaches the same servers, but is no name in their certificate: a client that checks host names must refuse it."""
@@ -27,6 +33,15 @@ class Tls:
 
     ca: Path
     other_ca: Path
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class ClientTls:
+    """Files in PEM form: a client's certificate and key, and the authority that signed it."""
+
+    ca: Path
     certificate: Path
     key: Path
 
@@ -53,6 +68,38 @@ def certificates(folder: Path) -> Tls:
     tls.key.write_bytes(key)
     give(tls.key)
     return tls
+
+
+def client_certificates(folder: Path, name: str) -> ClientTls:
+    """Return the files for a client of this name, made if they are not there, by an authority for clients only."""
+    tls = ClientTls(folder / "client-ca.pem", folder / "client.pem", folder / "client-key.pem")
+    if tls.key.exists():
+        return tls
+    owned_folder(folder)
+    authority_key, key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+    authority = _authority("ematix clients", authority_key)
+    certificate = _builder(name, authority.subject, key).sign(authority_key, hashes.SHA256())
+    for path, made in ((tls.ca, authority), (tls.certificate, certificate)):
+        path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    tls.key.touch(mode=0o600)
+    tls.key.write_bytes(_pkcs8(key))
+    give(tls.key)
+    return tls
+
+
+def key_store(tls: Tls, file: Path) -> Path:
+    """Write the server's key and certificate into one file, as Java reads them, and return it."""
+    key = serialization.load_pem_private_key(tls.key.read_bytes(), password=None)
+    partial = file.with_name(f"{file.name}.{os.getpid()}")
+    partial.touch(mode=0o600)
+    partial.write_bytes(_pkcs8(key) + tls.certificate.read_bytes())
+    give(partial)
+    return partial.replace(file)
+
+
+def _pkcs8(key: PrivateKeyTypes) -> bytes:
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
 def _authority(name: str, key: rsa.RSAPrivateKey) -> x509.Certificate:

@@ -1,4 +1,4 @@
-"""Booleans out of DuckDB: with lossless conversion they come as `arrow.bool8`; everything else here wants `bool`."""
+"""Arrow into DuckDB and out of it: what reading raises is kept, and `arrow.bool8` becomes the `bool` of all else."""
 
 from __future__ import annotations
 
@@ -38,6 +38,20 @@ def plain_table(table: pa.Table) -> pa.Table:
 
     schema = plain_schema(table.schema)
     return pa.Table.from_batches(plain_batches(table.to_batches(), schema), schema)
+
+
+def noting(rows: pa.RecordBatchReader, failures: list[BaseException]) -> pa.RecordBatchReader:
+    """Return the same rows, to be read by DuckDB; what their reading raises is noted, as DuckDB would wrap it."""
+    import pyarrow as pa
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from rows
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    return pa.RecordBatchReader.from_batches(rows.schema, batches())
 
 
 def _plain(kind: Any) -> Any:  # noqa: ANN401 - an Arrow type; its stubs know no nested kinds

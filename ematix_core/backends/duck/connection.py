@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ematix_core.backends.storage.handover import cause_of, handed_over
 from ematix_core.errors import (
     CancelledError,
     ConfigError,
@@ -31,7 +32,7 @@ from ematix_core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -51,8 +52,14 @@ SETTINGS: Mapping[str, Any] = {
 }
 """What each connection is set to, unless the user's options say otherwise; `threads` stays DuckDB's: one a CPU."""
 
+OWN_FUNCTION = "_ematix_function_"
+"""Begins the names under which a database has functions of the user's; see `functions`."""
+_OWN_FUNCTION = re.compile(rf"{OWN_FUNCTION}\d+_")
+
 # These can only be given when a database is opened: https://duckdb.org/docs/current/configuration/overview
 _AT_START = frozenset({"access_mode", "allow_unsigned_extensions", "storage_compatibility_version"})
+_CLOSING = "Unique file handle conflict"
+_CLOSING_SECONDS = 10.0
 # Types that Arrow has no form for, or no form that keeps every value: they travel as the ones on the right.
 _TRAVELS_AS = {"UHUGEINT": "DECIMAL(38,0)", "HUGEINT": "DECIMAL(38,0)", "BIGNUM": "VARCHAR", "BIT": "VARCHAR"}
 _FOREIGN = re.compile(rf'"(?:[^"]|"")*"|\b({"|".join(_TRAVELS_AS)})\b')
@@ -74,7 +81,7 @@ def open_duck(path: str | Path = ":memory:", **settings: Any) -> DuckDBPyConnect
     """
     at_start = {name: str(value) for name, value in settings.items() if name in _AT_START}
     with translated(f"open {path}"):
-        connection: DuckDBPyConnection = driver().connect(str(path), config=at_start)
+        connection = _connected(str(path), at_start)
     later = {name: value for name, value in settings.items() if name not in _AT_START}
     if str(path) == ":memory:":
         # DuckDB's own default is `.tmp` in the working directory; the name is ours alone because a database reuses
@@ -86,6 +93,26 @@ def open_duck(path: str | Path = ":memory:", **settings: Any) -> DuckDBPyConnect
         connection.close()
         raise
     return connection
+
+
+def _connected(path: str, at_start: dict[str, str]) -> DuckDBPyConnection:
+    """Return a connection; a file that another thread of this process is just closing is waited for.
+
+    DuckDB keeps one database a file and process, and refuses to open it anew before it has let go of it.
+    """
+    connect: Callable[..., DuckDBPyConnection] = driver().connect
+    try:
+        return connect(path, config=at_start)
+    except driver().Error as error:
+        if _CLOSING not in str(error):
+            raise
+    from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
+
+    again = Retrying(
+        retry=retry_if_exception(lambda error: _CLOSING in str(error)), stop=stop_after_delay(_CLOSING_SECONDS),
+        wait=wait_fixed(0.01), reraise=True,
+    )  # fmt: skip
+    return again(connect, path, config=at_start)
 
 
 def configure(connection: DuckDBPyConnection, settings: Mapping[str, Any]) -> None:
@@ -120,7 +147,7 @@ def relation(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
     try:
         found = connection.sql(sql, params=dict(parameters) or None)
     except driver().Error as error:
-        raise _located(connection, sql, parameters, error) from error
+        raise _located(connection, sql, parameters, error) from cause_of(error)
     kinds = [str(kind) for kind in found.types]
     travels = [_travels_as(kind) for kind in kinds]
     if travels == kinds:
@@ -178,9 +205,9 @@ def translated(statement: str, written: str = "") -> Iterator[None]:
     try:
         yield
     except (driver().Error, OSError) as error:
-        if isinstance(error, OSError) and not _CLASS.match(str(error)):
+        if isinstance(error, OSError) and not (_CLASS.match(str(error)) or handed_over(error)):
             raise
-        raise as_written(translate(error, statement), written) from error
+        raise as_written(translate(error, statement), written) from cause_of(error)
     except SqlError as error:
         as_written(error, written)
         raise
@@ -230,6 +257,8 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], type[EmatixError], str], ...] = (
 def translate(error: Exception, statement: str) -> EmatixError:
     """Return the error of our tree that says what DuckDB's error means; SqlError for what has no class of its own."""
     message = str(error)
+    if (ours := handed_over(error)) is not None:
+        return ours
     if locked := _LOCKED.search(message):
         holder = f" by {locked[2]}" if locked[2] else ""
         return LockedError(
@@ -246,7 +275,8 @@ def translate(error: Exception, statement: str) -> EmatixError:
 
 def _head(error: Exception) -> str:
     """Return DuckDB's message without its class (`Binder Error: `) and without the excerpt at its end."""
-    return _CLASS.sub("", str(error).partition("\n\nLINE ")[0], count=1).strip().replace("\n", " ")
+    text = _CLASS.sub("", str(error).partition("\n\nLINE ")[0], count=1).strip().replace("\n", " ")
+    return _OWN_FUNCTION.sub("", text)
 
 
 def _position(message: str, statement: str) -> int | None:

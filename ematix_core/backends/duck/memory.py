@@ -1,4 +1,4 @@
-"""How much memory DuckDB gets: little as a rule, more for wide rows and to compare many rows.
+"""How much memory DuckDB gets: little as a rule, more for wide rows and large row groups, and to compare many rows.
 
 DuckDB keeps the pages that it has read and written until its `memory_limit` is reached, so the limit is what it takes.
 Figures: docs/decisions/memory-limit.md.
@@ -20,8 +20,13 @@ WORKING = 100 * _CPUS
 # Comparing 20M rows with as many fails with 400 MB on two CPUs and is done with 512; grouping 60M by key fails with 512
 # and is done with 1 GB: tables of pointers, one for each thread, that DuckDB cannot spill.
 _ROW_BYTES = 16
+# Changing 3M rows of 2 columns takes 324 MB, 6M 602 MB, of 5 columns 685, of 13 670 MB, on two CPUs: the join spills
+# its rows, the transaction its old values, but something that counts rows does not.
+_CHANGED_BYTES = 120
 # 200 columns read or inserted take 1.4 GB on two CPUs, and fail with 1 GB: DuckDB holds whole row groups, one a thread.
 _COLUMN_MEGABYTES, _ROOM_MEGABYTES = 4, 256
+# Larger row groups than this are read by fewer threads.
+_GROUP_MEGABYTES = 256
 _UNITS = {"bytes": 1e-6, "KiB": 1.024e-3, "MiB": 1.048576, "GiB": 1073.741824, "TiB": 1099511.627776}
 
 
@@ -30,13 +35,37 @@ def room_to_compare(rows: int) -> int:
     return max(WORKING, rows * _ROW_BYTES * _CPUS // 1_000_000)
 
 
-def make_room(connection: DuckDBPyConnection, columns: int, *, least: int = 0) -> None:
+def room_to_change(rows: int) -> int:
+    """Return the MB that an UPDATE takes which changes so many rows, whatever their columns."""
+    return max(WORKING, rows * _CHANGED_BYTES // 1_000_000)
+
+
+def make_room(connection: DuckDBPyConnection, columns: int, *, least: int = 0, beside: int = 0) -> None:
     """Raise the memory limit to `least` MB, or to what rows of so many columns need.
 
-    It is never lowered, and stays below what DuckDB would take by itself: 80% of the machine, or of the container.
+    `beside`: MB that something takes at the same time, see `room_to_read`. The limit is never lowered, and stays
+    below what DuckDB would take by itself: 80% of the machine, or of the container.
     """
     wide = columns * (os.cpu_count() or 1) * _COLUMN_MEGABYTES
     wanted = max(least, wide if wide > _ROOM_MEGABYTES else 0)
+    raise_limit(connection, max(wanted, max(wanted, _ROOM_MEGABYTES) + beside if beside else 0))
+
+
+def room_to_read(connection: DuckDBPyConnection, group: int) -> int:
+    """Return the MB that reading Parquet files takes whose largest row group has so many bytes in the file.
+
+    Each thread holds one, as it is in the file. Where they are very large, fewer threads are left to the connection.
+    """
+    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    size = -(-group // 1_000_000)
+    at_once = max(1, min(int(threads), int(threads) * _GROUP_MEGABYTES // max(size, 1)))
+    if at_once < int(threads):
+        connection.execute(f"SET threads = {at_once}")
+    return at_once * size
+
+
+def raise_limit(connection: DuckDBPyConnection, wanted: float) -> None:
+    """Raise the memory limit to so many MB, as far as the machine has them."""
     has = _limit(connection)
     if has >= wanted:
         return

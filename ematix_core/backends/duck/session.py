@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema, plain_table
 from ematix_core.backends.duck.connection import BATCH_ROWS, driver, quote, relation, translated
-from ematix_core.backends.duck.memory import make_room, room_to_compare
-from ematix_core.backends.duck.types import plain_columns
+from ematix_core.backends.duck.functions import register, release
+from ematix_core.backends.duck.keys import KeyRoom
+from ematix_core.backends.duck.memory import WORKING, make_room, room_to_change, room_to_compare, room_to_read
+from ematix_core.backends.duck.types import LIMITS, TYPES, plain_columns
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.ledger import LedgerSession, SqlLedger
 from ematix_core.backends.tables import TableSource
@@ -25,22 +27,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-    from ematix_core.backends.protocols import Query
+    from ematix_core.backends.protocols import LocalQuery, Query
+    from ematix_core.backends.storage.folder import Folder
+    from ematix_core.model.function import Function
 
-# https://duckdb.org/docs/current/sql/data_types/overview: kinds that are missing here cannot be stored (duration).
-TYPES = {
-    "boolean": "BOOLEAN",
-    "tiny_int": "TINYINT", "small_int": "SMALLINT", "integer": "INTEGER", "big_int": "BIGINT",
-    "u_tiny_int": "UTINYINT", "u_small_int": "USMALLINT", "u_integer": "UINTEGER", "u_big_int": "UBIGINT",
-    "float": "FLOAT", "double": "DOUBLE", "numeric": "DECIMAL({precision},{scale})",
-    "text": "VARCHAR", "string": "VARCHAR", "bytes": "BLOB", "uuid": "UUID", "json": "JSON",
-    "date": "DATE", "time": "TIME", "time[ns]": "TIME_NS",
-    "timestamp": "TIMESTAMP", "timestamp[s]": "TIMESTAMP_S", "timestamp[ms]": "TIMESTAMP_MS",
-    "timestamp[ns]": "TIMESTAMP_NS",
-    "timestamp_tz": "TIMESTAMPTZ", "timestamp_tz[ns]": "TIMESTAMPTZ_NS",
-    "interval": "INTERVAL", "array": "{item}[]", "struct": "STRUCT({fields})", "map": "MAP({key}, {value})",
-}  # fmt: skip
-LIMITS = {"numeric_precision": 38}
 _BOUND_AS_THEY_ARE = {bool, int, float, str, bytes, datetime}
 
 
@@ -74,12 +64,20 @@ class DuckSource(TableSource):
         self._connect = connect
         self._limited = limited  # by the user: then it stays
         self._connection: DuckDBPyConnection | None = None
+        self._functions: tuple[Function, ...] = ()
+        self._registered: tuple[str, ...] = ()
+        self._reader: pa.RecordBatchReader | None = None
+
+    def take_functions(self, functions: Sequence[Function]) -> None:
+        """Let the queries call these functions of the user's."""
+        self._functions = tuple(functions)
 
     @property
     def connection(self) -> DuckDBPyConnection:
         """The connection, opened on first use."""
         if self._connection is None:
             self._connection = self._connect()
+            self._registered = register(self._connection, self._functions)
         return self._connection
 
     def schema(self, query: Query) -> pa.Schema:
@@ -105,6 +103,7 @@ class DuckSource(TableSource):
             if not self._limited:
                 make_room(self.connection, len(found.columns))
             reader = found.to_arrow_reader(BATCH_ROWS)
+        self._reader = reader
         schema = plain_schema(reader.schema)
         columns_from(schema)
 
@@ -118,6 +117,11 @@ class DuckSource(TableSource):
         failpoint(f"{self.kind}.read.after")
         return pa.RecordBatchReader.from_batches(schema, batches())
 
+    def interrupt(self) -> None:
+        """Stop the query, from another thread."""
+        if (connection := self._connection) is not None:
+            connection.interrupt()
+
     def check(self) -> str:
         """Return the version of DuckDB."""
         with translated("SELECT version()"):
@@ -127,6 +131,9 @@ class DuckSource(TableSource):
     def close(self) -> None:
         """Close the connection."""
         if self._connection is not None:
+            if self._reader is not None:
+                self._reader.close()
+            release(self._connection, self._registered)
             self._connection.close()
             self._connection = None
 
@@ -168,6 +175,9 @@ class DuckSession(LedgerSession):
         self.stopped = False
         self._feed: Feed | None = None
         self._staged = 0
+        self._beside = 0
+        self._places: list[Folder] = []
+        self._keys = KeyRoom(connection)
         self._ledger = SqlLedger(self, rows=self._rows)
 
     def columns(self, table: TableName) -> tuple[Column, ...] | None:
@@ -203,6 +213,19 @@ class DuckSession(LedgerSession):
         names = {column.name for column in self.columns(table) or ()}
         plain = [tuple(part.strip().strip("\"'") for part in text.strip("[]").split(",")) for (text,) in indexes]
         return (*(tuple(row[0]) for row in constraints), *(key for key in plain if names.issuperset(key)))
+
+    def readers(self, table: TableName) -> tuple[str, ...] | None:
+        """Return the views and macros, and the functions that are given a query as text; see `LookingSession`."""
+        triggers = self._run(
+            "SELECT 1 FROM duckdb_triggers() WHERE lower(table_name) = lower($name) LIMIT 1", {"name": table.name}
+        ).fetchall()
+        if triggers:
+            return None
+        found = self._run(
+            "SELECT view_name FROM duckdb_views() WHERE NOT internal"
+            " UNION SELECT function_name FROM duckdb_functions() WHERE NOT internal", {},
+        ).fetchall()  # fmt: skip
+        return ("query", "query_table", *(name for (name,) in found))
 
     def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
         """INSERT..SELECT from the reader, which DuckDB pulls from as it goes."""
@@ -242,12 +265,15 @@ class DuckSession(LedgerSession):
 
     def clear(self, table: TableName) -> int:
         """DELETE every row; readers keep the old ones until the commit."""
+        self._make_room(0)
         return self.execute(f"DELETE FROM {quote(table.schema, table.name)}", {})  # noqa: S608 - quoted names
 
     def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
         """Run the statement; DuckDB reports the number of rows of DML itself."""
         failpoint(f"{self.kind}.execute.before")
         self._room_for_staged()
+        if self._staged and statement.lstrip()[:6].upper() == "UPDATE":
+            self._make_room(0, room_to_change(self._staged))
         count = self._execute(statement, parameters)
         failpoint(f"{self.kind}.execute.after")
         return count
@@ -267,9 +293,33 @@ class DuckSession(LedgerSession):
             self._feed.stopped = True
         self.connection.interrupt()
 
+    def prepare(self, local: LocalQuery) -> None:
+        """Open the places of a local query and make room for its row groups; see `ReadingSession`."""
+        for place in local.places:
+            place.mount(self.connection)
+            self._places.append(place)
+        if local.group:
+            self.reserve(local.group)
+
+    def reserve(self, group: int) -> None:
+        """Make room for Parquet row groups of so many bytes."""
+        if not self._limited:
+            self._beside = room_to_read(self.connection, group)
+
+    def settle(self) -> None:
+        """Make room for the commit."""
+        self._keys.settle()
+
+    def release(self) -> None:
+        """End what looks after the memory. Called at the end of the transaction, however it ended."""
+        self._keys.stop()
+        for place in self._places:
+            place.unmount(self.connection)
+
     def _make_room(self, columns: int, least: int = 0) -> None:
         if not self._limited:
-            make_room(self.connection, columns, least=least)
+            make_room(self.connection, columns, least=least, beside=self._beside)
+            self._keys.start(max(least, WORKING) + self._beside)
 
     def _room_for_staged(self) -> None:
         """Statements before a load only make tables, or empty them."""
@@ -318,11 +368,14 @@ def transaction(kind: str, session: DuckSession) -> Iterator[DuckSession]:
         yield session
         failpoint(f"{kind}.commit.before")
         session.require_running()
+        session.settle()
         with translated("COMMIT"):
             session.connection.execute("COMMIT")
     except BaseException:
         _roll_back(session.connection)
         raise
+    finally:
+        session.release()
     failpoint(f"{kind}.commit.after")
 
 

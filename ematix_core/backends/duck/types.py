@@ -1,4 +1,4 @@
-"""Columns of a DuckDB relation without Arrow: importing that takes longer than many a load that stays inside DuckDB."""
+"""DuckDB's types, and columns of a relation without Arrow: importing that takes longer than many a load."""
 
 from __future__ import annotations
 
@@ -12,6 +12,21 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from ematix_core.types import ColumnType
+
+# https://duckdb.org/docs/current/sql/data_types/overview: kinds that are missing here cannot be stored (duration).
+TYPES = {
+    "boolean": "BOOLEAN",
+    "tiny_int": "TINYINT", "small_int": "SMALLINT", "integer": "INTEGER", "big_int": "BIGINT",
+    "u_tiny_int": "UTINYINT", "u_small_int": "USMALLINT", "u_integer": "UINTEGER", "u_big_int": "UBIGINT",
+    "float": "FLOAT", "double": "DOUBLE", "numeric": "DECIMAL({precision},{scale})",
+    "text": "VARCHAR", "string": "VARCHAR", "bytes": "BLOB", "uuid": "UUID", "json": "JSON",
+    "date": "DATE", "time": "TIME", "time[ns]": "TIME_NS",
+    "timestamp": "TIMESTAMP", "timestamp[s]": "TIMESTAMP_S", "timestamp[ms]": "TIMESTAMP_MS",
+    "timestamp[ns]": "TIMESTAMP_NS",
+    "timestamp_tz": "TIMESTAMPTZ", "timestamp_tz[ns]": "TIMESTAMPTZ_NS",
+    "interval": "INTERVAL", "array": "{item}[]", "struct": "STRUCT({fields})", "map": "MAP({key}, {value})",
+}  # fmt: skip
+LIMITS = {"numeric_precision": 38}
 
 # As DuckDB prints them, and as `columns_from` finds them in the Arrow schema of the same relation.
 _KINDS: dict[str, type[ColumnType]] = {

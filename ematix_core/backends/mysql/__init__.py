@@ -1,4 +1,4 @@
-"""MySQL and MariaDB: read through connectorx, written by LOAD DATA LOCAL through PyMySQL."""
+"""MySQL and MariaDB: read through connectorx, written by LOAD DATA LOCAL through PyMySQL; changes from the binlog."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from ematix_core.backends.mysql.dialect import DIALECT
 
 if TYPE_CHECKING:
     from ematix_core.backends.protocols import Source, Target
+    from ematix_core.backends.stream_protocols import StreamQuery, StreamSource
     from ematix_core.model.connection import Connection
 
-__all__ = ["DIALECT", "source", "target"]
+__all__ = ["DIALECT", "source", "stream_source", "target"]
 
 
 def source(connection: Connection) -> Source:
@@ -25,3 +26,10 @@ def target(connection: Connection) -> Target:
     from ematix_core.backends.mysql.roles import MySQLTarget
 
     return MySQLTarget(connection)
+
+
+def stream_source(connection: Connection, query: StreamQuery) -> StreamSource:
+    """Return what reads the changes of a table from the binary log. Raises ConfigError for an option."""
+    from ematix_core.backends.mysql.binlog.stream import BinlogStream
+
+    return BinlogStream(connection, query)

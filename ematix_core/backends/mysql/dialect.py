@@ -97,6 +97,7 @@ DIALECT: Dialect = MySQLDialect(
     alter_type=False,  # MODIFY COLUMN wants all of the column's definition again, and would lose NOT NULL
     indexes_keys=True,
     indexes_staging=True,
+    joins_by_index=True,
     bulk="LOAD DATA LOCAL from memory; read by connectorx",
     limits={"numeric_precision": 65},  # https://dev.mysql.com/doc/refman/8.0/en/fixed-point-types.html
 )

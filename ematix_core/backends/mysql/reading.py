@@ -82,19 +82,31 @@ class TypedQuery:
     def batches(self) -> Generator[pa.RecordBatch]:
         """Run the query on a connection of its own and yield its rows. Raises SourceError and its like half-way."""
         url = None if self.database.requires_tls() else self.database.address.reader_url()
-        sql = self._wrapped([output.bulk for output in self.outputs])
-        batches = self._slowly(sql) if url is None else self._fast(sql, url)
+        if url is None:
+            yield from self.here()
+            return
+        batches = self._fast(self._wrapped([output.bulk for output in self.outputs]), url)
         with closing(batches):
             for batch in batches:
                 arrays = [self._decode(array, o) for array, o in zip(batch.columns, self.outputs, strict=True)]
                 yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
-    def all(self) -> pa.Table:
-        """Run the query on the session's own connection and return its rows, which are few."""
-        rows = self.database.rows(self._wrapped([output.small for output in self.outputs]))
+    def here(self) -> Generator[pa.RecordBatch]:
+        """Run the query on the session's own connection, in its transaction, and yield its rows; slower."""
+        sql = self._wrapped([output.small for output in self.outputs])
+        with self.database.translated(sql):
+            for rows in self.database.stream(sql, self._batch_rows()):
+                yield self._batch(rows)
+
+    def all(self, order: Sequence[str] = ()) -> pa.Table:
+        """Run the query on the session's own connection and return its rows, which are few.
+
+        `order`: the columns of the query's own ORDER BY, which a cast around it would not keep.
+        """
+        rows = self.database.rows(self._wrapped([output.small for output in self.outputs], order))
         return pa.Table.from_batches([self._batch(rows)], self.schema)
 
-    def _wrapped(self, expressions: Sequence[str]) -> str:
+    def _wrapped(self, expressions: Sequence[str], order: Sequence[str] = ()) -> str:
         names = [quote(output.field.name) for output in self.outputs]
         if list(expressions) == names:
             return self.text
@@ -102,7 +114,8 @@ class TypedQuery:
             name if name == expression else f"{expression} AS {name}"
             for name, expression in zip(names, expressions, strict=True)
         )
-        return f"SELECT {selected} FROM (\n{self.text}\n) AS q"  # noqa: S608 - around the user's own query
+        ordered = f" ORDER BY {', '.join(f'q.{quote(name)}' for name in order)}" if order else ""
+        return f"SELECT {selected} FROM (\n{self.text}\n) AS q{ordered}"  # noqa: S608 - around the user's own query
 
     def _fast(self, sql: str, url: str) -> Generator[pa.RecordBatch]:
         """Stream through connectorx; its connection holds a lock, by whose name it is found to be stopped."""
@@ -137,12 +150,6 @@ class TypedQuery:
             if holder is not None:
                 kill(self.database.address, int(holder), query=False)
 
-    def _slowly(self, sql: str) -> Generator[pa.RecordBatch]:
-        """Read through PyMySQL row by row, where the connection must be encrypted."""
-        with self.database.translated(sql):
-            for rows in self.database.stream(sql, self._batch_rows()):
-                yield self._batch(rows)
-
     def _batch(self, rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:
         """Return rows of text (bytes for binary columns) as a batch of the outputs' types."""
         columns = zip(*rows, strict=True) if rows else [()] * len(self.outputs)
@@ -158,7 +165,7 @@ class TypedQuery:
             return forms.decode(array, output.type)
         except pa.ArrowInvalid as error:
             assert output.type is not None  # noqa: S101 - NULLs always decode
-            raise _misfit(output, forms.culprit(array, output.type)) from error
+            raise misfit(output.field.name, output.type, forms.culprit(array, output.type)) from error
 
     def _batch_rows(self) -> int:
         """Return how many rows make a batch of bounded size, by what the server knows of its tables."""
@@ -194,7 +201,7 @@ class TypedQuery:
                 f"SELECT CAST({name} AS CHAR) FROM (\n{self.text}\n) AS q WHERE {condition.format(name)} LIMIT 1"  # noqa: S608 - around the user's own query
             )
             if rows:
-                return _misfit(output, rows[0][0])
+                return misfit(output.field.name, output.type, rows[0][0])
         return None
 
 
@@ -254,15 +261,15 @@ def _require_names(fields: Sequence[Field], sql: str) -> None:
         raise SqlError(f"two columns of the query are named {twice[0]!r}: give one of them an alias", statement=sql)
 
 
-def _misfit(output: Output, value: Any) -> ConversionError:  # noqa: ANN401 - any value
-    name = output.field.name
-    kind = output.type.label() if output.type else "NULL"
+def misfit(name: str, type_: type[ColumnType] | None, value: Any) -> ConversionError:  # noqa: ANN401 - any value
+    """Return the error for a value that its column's type does not hold."""
+    kind = type_.label() if type_ else "NULL"
     hints = {
         "boolean": f"For other numbers than 0 and 1: CAST({name} AS SIGNED) AS {name}.",
         "time": f"For a span of time: TIME_TO_SEC({name}) AS {name}, or CAST({name} AS CHAR) AS {name}.",
     }
     dates = f"Turn it into NULL: NULLIF({name}, '0000-00-00') AS {name}, or read it as it is: CAST({name} AS CHAR)."
-    hint = hints.get(output.type.kind if output.type else "", dates)
+    hint = hints.get(type_.kind if type_ else "", dates)
     return ConversionError(f"column {name!r} is read as {kind}, and {_short(repr(value))} does not fit", hint=hint)
 
 

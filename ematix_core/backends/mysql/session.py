@@ -11,6 +11,7 @@ from ematix_core.backends.mysql.columns import table_columns
 from ematix_core.backends.mysql.dialect import exact_collation
 from ematix_core.backends.mysql.literals import bound, literal
 from ematix_core.backends.mysql.loading import Loading
+from ematix_core.backends.mysql.readers import readers
 from ematix_core.backends.mysql.reading import TypedQuery, as_written, quote
 from ematix_core.backends.mysql.staging import Staging, is_about, is_ddl, scope_key
 from ematix_core.backends.mysql.texts import Texts
@@ -85,6 +86,10 @@ class MySQLSession(LedgerSession):
     def check_keys(self, table: TableName, keys: Sequence[str]) -> None:
         """Raise UnsupportedError for a key column by whose collation texts that differ are one key."""
         self._texts.require_exact(table, self._facts(table), keys)
+
+    def readers(self, table: TableName) -> tuple[str, ...] | None:
+        """Return the views and functions of the server; see `LookingSession`."""
+        return readers(self.main, self._schema(table), literal(table.name, ""))
 
     def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
         """LOAD DATA LOCAL from memory: into a work table in autocommit, into any other in the transaction."""

@@ -1,4 +1,4 @@
-"""What PyMySQL does not offer of the protocol: a query's columns before it runs, and LOAD DATA from memory.
+"""What PyMySQL does not offer of the protocol: a query's columns before it runs, LOAD DATA from memory, the binary log.
 
 https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_command_phase.html
 """
@@ -20,7 +20,7 @@ from pymysql.protocol import FieldDescriptorPacket
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_PREPARE, _CLOSE = 0x16, 0x19
+_PREPARE, _CLOSE, _REGISTER = 0x16, 0x19, 0x15
 _COUNTS = re.compile(rb"Records: (\d+)\s+Deleted: (\d+)\s+Skipped: (\d+)\s+Warnings: (\d+)")
 
 
@@ -49,7 +49,7 @@ class Loaded:
 
 
 class Wire(Client):  # type: ignore[misc]  # PyMySQL has no types
-    """A PyMySQL connection with the two additions.
+    """A PyMySQL connection with these additions.
 
     It is opened with the flag that permits LOAD DATA LOCAL but with `local_infile=False`: PyMySQL then refuses every
     request of the server for a file, and `send_rows` answers the one that it has asked for itself, with our bytes and
@@ -90,6 +90,16 @@ class Wire(Client):  # type: ignore[misc]  # PyMySQL has no types
         found = _COUNTS.search(ended.message)
         records, _, skipped, warnings = (int(number) for number in found.groups()) if found else (0, 0, 0, 0)
         return Loaded(records, skipped, max(warnings, ended.warning_count))
+
+    def follow_log(self, server_id: int, command: int, payload: bytes) -> Any:  # noqa: ANN401 - a socket, plain or TLS
+        """Register as a replica and ask for the binary log; return the socket that it comes by from then on.
+
+        https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_replication.html
+        """
+        self._execute_command(_REGISTER, struct.pack("<I3xHI4x", server_id, 0, 0))
+        self._read_packet()
+        self._execute_command(command, payload)
+        return self._sock
 
     def _end_rows(self) -> OKPacketWrapper:
         self.write_packet(b"")

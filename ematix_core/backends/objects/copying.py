@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
 import pyarrow as pa
@@ -16,10 +15,10 @@ import pyarrow as pa
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema
 from ematix_core.backends.duck.connection import BATCH_ROWS, quote, relation
 from ematix_core.backends.objects.csv_files import literal
-from ematix_core.backends.objects.files import told
 from ematix_core.backends.objects.manifest import DataFile
 from ematix_core.backends.objects.records import require_readable
 from ematix_core.backends.objects.settings import COMPRESSION_ENDING
+from ematix_core.backends.storage.paths import told
 from ematix_core.errors import ConversionError
 from ematix_core.failpoint import failpoint
 
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from pyarrow.orc import ORCWriter
 
-    from ematix_core.backends.objects.files import LocalFiles
     from ematix_core.backends.objects.settings import Settings
+    from ematix_core.backends.storage.folder import Folder
 
 _ORC_ROWS = 1_000_000
 _NANOSECONDS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000}
@@ -40,7 +39,7 @@ _NANOSECONDS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000}
 class Output:
     """Where new files go: a folder of a store, and the settings they are written by."""
 
-    store: LocalFiles
+    store: Folder
     folder: str
     settings: Settings
 
@@ -51,7 +50,8 @@ class Output:
 
     def file(self, name: str, rows: int | None) -> DataFile:
         """Return the entry of a written file by its full name."""
-        return DataFile(Path(name).relative_to(self.place).as_posix(), rows, Path(name).stat().st_size)
+        path = self.store.path(name)
+        return DataFile(path.removeprefix(f"{self.folder}/"), rows, self.store.stat(path).size)
 
 
 def copy(
@@ -64,6 +64,16 @@ def copy(
     """
     output.store.make_folder(output.folder)
     failpoint("objects.file.before")
+    with output.store.written():
+        rows, files = _written(connection, query, parameters, output)
+    output.store.sync(f"{output.folder}/{file.path}" for file in files)
+    failpoint("objects.file.after")
+    return rows, files
+
+
+def _written(
+    connection: DuckDBPyConnection, query: str, parameters: Mapping[str, Any], output: Output
+) -> tuple[int, list[DataFile]]:
     if output.settings.format == "orc":
         with contextlib.closing(relation(connection, query, parameters).to_arrow_reader(BATCH_ROWS)) as reader:
             files = _copy_orc(reader, output)
@@ -71,8 +81,6 @@ def copy(
     else:
         rows, files = _copy_by_duckdb(connection, query, parameters, output)
         _require_readable(files, output)
-    output.store.sync(f"{output.folder}/{file.path}" for file in files)
-    failpoint("objects.file.after")
     return rows, files
 
 
@@ -136,7 +144,7 @@ def _copy_orc(reader: pa.RecordBatchReader, output: Output) -> list[DataFile]:
     with told(f"write below {output.folder}"):
         while table is not None:
             name, rows = f"{output.place}/part-{uuid4()}.orc", 0
-            with orc_writer(name, output.settings.compression) as writer:
+            with output.store.create(name) as raw, orc_writer(raw, output.settings.compression) as writer:
                 while table is not None and (rows == 0 or rows + table.num_rows <= most):
                     writer.write(table)
                     rows += table.num_rows
@@ -189,9 +197,9 @@ def _require_nanoseconds(column: str, times: Any) -> None:  # noqa: ANN401 - an 
         )
 
 
-def orc_writer(path: str, compression: str) -> ORCWriter:
+def orc_writer(file: BinaryIO, compression: str) -> ORCWriter:
     """Open an ORC file for writing."""
     from pyarrow.orc import ORCWriter
 
     name: Any = {"": "zstd", "none": "uncompressed"}.get(compression, compression).upper()
-    return ORCWriter(path, compression=name)
+    return ORCWriter(file, compression=name)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from ematix_core.backends.objects.files import StoredFile
+    from ematix_core.backends.storage.folder import StoredFile
 
 _BYTES_A_ROW = 2
 """A row has at least one character and its line end: files below sample size x this are sampled whole."""

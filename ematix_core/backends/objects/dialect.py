@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ematix_core.backends.duck.session import LIMITS, TYPES
+from ematix_core.backends.duck.types import LIMITS, TYPES
 from ematix_core.sql.dialect import Dialect, Replace, Upsert
 
 DIALECT = Dialect(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from ematix_core.backends.objects.files import StoredFile
+    from ematix_core.backends.storage.folder import StoredFile
 
 _GUARDS = {
     "BIGINT": r"[+-]?[0-9]+(\.0*)?",
@@ -143,11 +143,13 @@ def _sampled(connection: DuckDBPyConnection, files: Sequence[StoredFile], room: 
             f"WHERE json_valid(line) AND json_type(line) = 'OBJECT' LIMIT {_SAMPLE})"
         )
         row = connection.execute(query).fetchall()[0]
-        if row[0] is None:
+        found = json.loads(row[0]) if row[0] is not None else None
+        if not isinstance(found, dict):  # that of empty objects is "JSON"
             raise BadRowError(
-                "no line is a JSON object", where=f"{files[0].path}, line 1", hint="JSON lines: one object a line."
-            ) from None
-        return {name: _type_of(kind) for name, kind in json.loads(row[0]).items()}
+                "no line is a JSON object with a field", where=f"{files[0].path}, line 1",
+                hint="JSON lines: one object a line.",
+            ) from None  # fmt: skip
+        return {name: _type_of(kind) for name, kind in found.items()}
 
 
 def _type_of(structure: Any) -> str:  # noqa: ANN401 - parsed JSON

@@ -6,15 +6,16 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ematix_core.backends.objects.files import HIDDEN, StoredFile, below
 from ematix_core.backends.objects.manifest import STATE, History, Manifest
 from ematix_core.backends.objects.settings import format_of
+from ematix_core.backends.storage.folder import HIDDEN, StoredFile
+from ematix_core.backends.storage.paths import below
 from ematix_core.errors import MissingSourceError, near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ematix_core.backends.objects.files import LocalFiles
+    from ematix_core.backends.storage.folder import Folder
 
 _MAGIC = re.compile(r"[*?\[{]")
 _NEAR_SHOWN = 500
@@ -36,7 +37,7 @@ class Listing:
         return replace(self, files=tuple(file for file in self.files if file.path in wanted))
 
 
-def find(files: LocalFiles, name: str, schema: str = "") -> Listing:
+def find(files: Folder, name: str, schema: str = "") -> Listing:
     """Return what a name stands for. Raises MissingSourceError with near matches, SourceError for `../`."""
     path = below(f"{schema}/{name}" if schema else name)
     candidates = [path, path.replace(".", "/")] if "." in name and "/" not in name else [path]
@@ -55,10 +56,12 @@ def find(files: LocalFiles, name: str, schema: str = "") -> Listing:
     return Listing(path, found)
 
 
-def table_listing(files: LocalFiles, table: str, manifest: Manifest) -> Listing:
+def table_listing(files: Folder, table: str, manifest: Manifest) -> Listing:
     """Return the files of a version of a table of ours."""
     data = History(files, table).data
-    entries = (StoredFile(f"{table}/{f.path}", files.location(f"{data}/{f.path}"), f.size, 0) for f in manifest.files)
+    entries = (
+        StoredFile(f"{table}/{f.path}", files.location(f"{data}/{f.path}"), f.size, 0, files) for f in manifest.files
+    )
     return Listing(table, tuple(entries), manifest)
 
 
@@ -69,16 +72,33 @@ def _data_files(found: Iterator[StoredFile]) -> list[StoredFile]:
     return known or every
 
 
-def _globbed(files: LocalFiles, pattern: str) -> Iterator[StoredFile]:
+def files_of(files: Folder, name: str) -> Iterator[StoredFile]:
+    """Yield the files that a name finds, in order of their paths: those that a glob matches.
+
+    Of a folder, those whose ending tells their format.
+    """
+    if _MAGIC.search(name):
+        yield from _globbed(files, name)
+    elif not _hidden(name):
+        yield from (file for file in files.walk(name) if format_of(file.path)[0])
+
+
+def fixed_folder(pattern: str) -> str:
+    """Return the folder below which a glob looks; a name that is no glob is the folder itself."""
     fixed: list[str] = []
     for part in pattern.split("/"):
         if _MAGIC.search(part):
             break
         fixed.append(part)
-    if _hidden("/".join(fixed)):
+    return "/".join(fixed)
+
+
+def _globbed(files: Folder, pattern: str) -> Iterator[StoredFile]:
+    folder = fixed_folder(pattern)
+    if _hidden(folder):
         return
     matches = re.compile(glob_to_regex(pattern)).fullmatch
-    yield from (file for file in files.walk("/".join(fixed)) if matches(file.path))
+    yield from (file for file in files.walk(folder) if matches(file.path))
 
 
 def glob_to_regex(pattern: str) -> str:
@@ -109,10 +129,10 @@ def _hidden(path: str) -> bool:
     return any(part.startswith(HIDDEN) for part in path.split("/"))
 
 
-def _missing(files: LocalFiles, path: str) -> MissingSourceError:
+def _missing(files: Folder, path: str) -> MissingSourceError:
     if not files.is_folder(""):
         return MissingSourceError(
-            f"nothing to read: there is no folder {files.root}", hint="Check the path of the connection."
+            f"nothing to read: there is no folder {files.shown}", hint="Check the path of the connection."
         )
     known: set[str] = set()
     for file, _ in zip(files.walk(), range(_NEAR_SHOWN), strict=False):
@@ -123,7 +143,7 @@ def _missing(files: LocalFiles, path: str) -> MissingSourceError:
     if len(hint) > _NEAR_SHOWN:
         hint = hint[:_NEAR_SHOWN].rpartition(",")[0] + ", ..."
     return MissingSourceError(
-        f"{what} below {files.root}",
+        f"{what} below {files.shown}",
         hint=hint
         if shown
         else f"The folder holds no data files (names that begin with . or _ and {STATE} are not read).",

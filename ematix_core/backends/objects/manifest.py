@@ -33,19 +33,24 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.protocols import LoadRecord, SourceFile
+from ematix_core.backends.storage.folder import UnknownOutcomeError
 from ematix_core.errors import LockedError, SourceError
 from ematix_core.failpoint import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pyarrow as pa
 
-    from ematix_core.backends.objects.files import LocalFiles
+    from ematix_core.backends.storage.folder import Folder
 
 STATE = ".ematix"
 _MANIFEST = re.compile(r"^_manifest-(\d{9})\.json$")
 _VIEW = re.compile(r"^_view-(\d{9})$")
+_SWEPT_EVERY = 50
+"""Without locks, what killed writers left is looked for at each so many versions: it takes a listing of all files."""
+_BUSY_SECONDS = 86_400
+"""No load takes longer than that from its first file to its commit."""
 _LOADS_KEPT = 200
 """Loads remembered a scope: attempts of one run share a load id, so only recent ones are ever looked for."""
 
@@ -87,7 +92,8 @@ class Manifest:
 
     def recorded(self, record: LoadRecord, files: tuple[SourceFile, ...]) -> Manifest:
         """Return the manifest with one more load in its ledger."""
-        own = [load for load in self.loads if load.scope == record.scope][-_LOADS_KEPT + 1 :]
+        earlier = [] if record.replaces else self.loads
+        own = [load for load in earlier if load.scope == record.scope][-_LOADS_KEPT + 1 :]
         others = [load for load in self.loads if load.scope != record.scope]
         loaded = dict(self.loaded_files)
         if files:
@@ -157,17 +163,27 @@ def _load_from_json(data: dict[str, Any]) -> LoadRecord:
 class History:
     """The versions of one table. `table` is its path below the connection, such as `analytics/events`."""
 
-    def __init__(self, files: LocalFiles, table: str) -> None:
+    def __init__(self, files: Folder, table: str) -> None:
         self.files = files
         self.table = table
         self.state = f"{STATE}/{table}"
         self.data = f"{self.state}/_files"
         self.lock_path = f"{self.state}/_lock"
+        self.uncertain = False
+        """A commit was sent and its answer was lost."""
 
     def newest(self) -> Manifest | None:
         """Return the newest version, or None when there is no such table."""
         versions = self._versions(_MANIFEST)
         return self._read(versions[-1]) if versions else None
+
+    def versions(self) -> list[int]:
+        """Return the numbers of the versions that are kept, ascending."""
+        return self._versions(_MANIFEST)
+
+    def version(self, number: int) -> Manifest:
+        """Return one version. Raises SourceError when it is no longer kept."""
+        return self._read(number)
 
     def publish(self, manifest: Manifest) -> None:
         """Commit a version and show it to foreign readers. Raises LockedError when another writer was first."""
@@ -175,11 +191,18 @@ class History:
         if manifest.version == 1:
             self.files.check_free(self.table)
         self.files.build_view(view, ((f"{self.data}/{file.path}", file.path) for file in manifest.files))
-        if not self.files.put_new(self._path(manifest.version), manifest.to_json()):
+        failpoint("objects.commit.before")
+        try:
+            is_new = self.files.put_new(self._path(manifest.version), manifest.to_json())
+        except UnknownOutcomeError:
+            self.uncertain = True
+            raise
+        if not is_new:
             raise LockedError(
                 f"another writer has committed version {manifest.version} of {self.table}",
                 hint="Nothing was written; run it again.",
             )
+        failpoint("objects.commit.after")
         failpoint("objects.expose.before")
         self.files.expose(self.table, view)
         failpoint("objects.expose.after")
@@ -188,10 +211,12 @@ class History:
         """Finish or clear what a killed writer left, and return the newest version. Call with the lock held."""
         current = self.newest()
         view = self._view(current.version) if current else ""
-        if current and self.files.exposed(self.table) != view.rpartition("/")[2]:
+        if current and not self.files.is_exposed(self.table, view):
             self.files.check_free(self.table)
             self.files.build_view(view, ((f"{self.data}/{f.path}", f.path) for f in current.files))
             self.files.expose(self.table, view)
+        if not self.files.local:
+            return current  # what no version names may be another writer's
         kept = {f.path for version in self._versions(_MANIFEST) for f in self._read(version).files}
         newest = current.version if current else 0
         orphans = [path for path in self._data_paths() if path.removeprefix(f"{self.data}/") not in kept]
@@ -209,12 +234,21 @@ class History:
             for old, new in pairwise(versions)
             if (now - manifests[new].committed_at).total_seconds() > grace_seconds
         ]
+        if not self.files.local and versions[-1] % _SWEPT_EVERY == 0:
+            self._sweep(manifests.values(), now)
         if not gone:
             return
         kept = {file.path for version in versions if version not in gone for file in manifests[version].files}
         dead = {file.path for version in gone for file in manifests[version].files} - kept
         self.files.remove([self._path(version) for version in gone])
         self.files.remove([*(self._view(version) for version in gone), *(f"{self.data}/{path}" for path in dead)])
+
+    def _sweep(self, manifests: Iterable[Manifest], now: datetime) -> None:
+        """Remove data files that no version names and no writer can still be busy with."""
+        kept = {file.path for manifest in manifests for file in manifest.files}
+        oldest = int((now.timestamp() - _BUSY_SECONDS) * 1e9)
+        found = (file for file in self.files.walk(self.data) if file.modified < oldest)
+        self.files.remove([file.path for file in found if file.path.removeprefix(f"{self.data}/") not in kept])
 
     def _versions(self, pattern: re.Pattern[str]) -> list[int]:
         found = (pattern.match(name) for name in self.files.names(self.state))

@@ -8,14 +8,13 @@ in JSON: 128 MB a thread), so that only files with a long line are given it. Wha
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ematix_core.backends.duck.connection import configure, quote
-from ematix_core.backends.duck.memory import make_room
+from ematix_core.backends.duck.memory import make_room, room_to_read
 from ematix_core.backends.objects.csv_files import literal
-from ematix_core.backends.objects.files import StoredFile, told
 from ematix_core.backends.objects.text_files import LONG_MEMORY, LONGEST, open_bytes
+from ematix_core.backends.storage.paths import told
 from ematix_core.errors import ConversionError, SqlError
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from ematix_core.backends.objects.settings import Settings
+    from ematix_core.backends.storage.folder import StoredFile
     from ematix_core.model.table import Column
 
 USUAL = {"csv": 2_000_000, "jsonl": 16 << 20}
@@ -52,7 +52,7 @@ def has_longer_line(file: StoredFile, most: int) -> bool:
     if file.size <= most:
         return False
     end = 0
-    with told(f"read {file.path}"), Path(file.location).open("rb") as stream:
+    with told(f"read {file.path}"), file.open() as stream:
         while end + most < file.size:
             found = _last_line_end(stream, end, end + most + 1)
             if found < 0:
@@ -131,10 +131,13 @@ def give_writer_memory(connection: DuckDBPyConnection, settings: Settings) -> No
         give_memory(connection, settings)
 
 
-def give_room(connection: DuckDBPyConnection, settings: Settings, columns: int) -> None:
-    """Raise the connection's memory limit for rows of many columns, unless the user has set one."""
+def give_room(connection: DuckDBPyConnection, settings: Settings, columns: int, group: int = 0) -> None:
+    """Raise the connection's memory limit for rows of many columns, unless the user has set one.
+
+    `group`: bytes of the largest Parquet row group that is read.
+    """
     if "memory_limit" not in settings.duckdb:
-        make_room(connection, columns)
+        make_room(connection, columns, beside=room_to_read(connection, group) if group else 0)
 
 
 def require_readable(settings: Settings, files: Iterable[StoredFile]) -> None:

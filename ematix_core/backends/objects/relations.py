@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from ematix_core.backends.objects.files import StoredFile
     from ematix_core.backends.objects.listing import Listing
     from ematix_core.backends.objects.manifest import Manifest
+    from ematix_core.backends.storage.folder import StoredFile
 
 FILE_COLUMN = "_file"
 _LOCATION = "_ematix_location"
@@ -49,6 +49,8 @@ class Relations:
     """False once a query needs this very connection (ORC, long records) or a temporary file (bz2)."""
     sampled: dict[object, Sequence[CsvGroup | JsonlGroup]] = field(default_factory=dict)
     """What text files were found to hold, by what they were: the schema and the query take one sample, not two."""
+    parquet: list[StoredFile] = field(default_factory=list)
+    """The Parquet files that are read."""
     _folder: Path | None = None
     _objects: int = 0
 
@@ -71,6 +73,8 @@ class Relations:
                 parts += [_with_file_column(part, prefix, shown) if file_column else part]
         if not parts:
             return self._empty(listing, file_column=file_column)
+        if manifest and not manifest.uniform and len(listing.files) == 1:  # it may be older than a column
+            parts.append(self._empty(listing, file_column=file_column))
         joined = parts[0] if len(parts) == 1 else " UNION ALL BY NAME ".join(f"({part})" for part in parts)
         return _as_declared(joined, manifest, file_column=file_column) if manifest else joined
 
@@ -124,6 +128,7 @@ class Relations:
         return CSV_ROOM if form == "csv" else JSON_ROOM
 
     def _parquet(self, files: list[StoredFile], extra: str, manifest: Manifest | None) -> str:
+        self.parquet += files
         if manifest is None:
             _check_decimals(self.connection, files[0])
         by_name = len(files) > 1 and not (manifest and manifest.uniform)
@@ -141,9 +146,10 @@ class Relations:
 
         try:
             form: Any = ds.OrcFileFormat()
-            every = [ds.dataset(file.location, format=form).schema for file in files]
+            place = files[0].folder.filesystem()
+            every = [ds.dataset(file.location, format=form, filesystem=place).schema for file in files]
             schema = pa.unify_schemas(every, promote_options="permissive")
-            dataset = ds.dataset([file.location for file in files], schema=schema, format=form)
+            dataset = ds.dataset([file.location for file in files], schema=schema, format=form, filesystem=place)
         except (OSError, pa.ArrowException) as error:
             raise SourceError(f"cannot read {files[0].path} as ORC: {error}") from error
         self._objects += 1

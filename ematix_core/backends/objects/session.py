@@ -5,25 +5,26 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_schema, plain_table
 from ematix_core.backends.duck.connection import open_duck, quote, relation, translated
+from ematix_core.backends.duck.names import table_names
 from ematix_core.backends.duck.session import values as bound_values
+from ematix_core.backends.duck.temporary import is_shown, is_temporary
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.objects.changes import TableChanges
 from ematix_core.backends.objects.copying import Output, copy
 from ematix_core.backends.objects.dialect import DIALECT
-from ematix_core.backends.objects.files import below
 from ematix_core.backends.objects.listing import table_listing
-from ematix_core.backends.objects.manifest import STATE, History, now
-from ematix_core.backends.objects.names import table_names
+from ematix_core.backends.objects.manifest import History
+from ematix_core.backends.objects.publishing import pointer, publish
 from ematix_core.backends.objects.records import give_room, give_writer_memory, guarded, refused
 from ematix_core.backends.objects.relations import Relations
 from ematix_core.backends.objects.settings import check_columns
-from ematix_core.backends.objects.staging import is_shown, is_temporary, require_temporary
-from ematix_core.errors import EmatixError, LockedError, MissingSourceError, SqlError, UnsupportedError
+from ematix_core.backends.objects.staging import require_temporary
+from ematix_core.backends.storage.paths import below
+from ematix_core.errors import EmatixError, MissingSourceError, SqlError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import TableName, columns_from
 from ematix_core.sql.parameters import bind
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from ematix_core.backends.objects.files import LocalFiles
     from ematix_core.backends.objects.settings import Settings
-    from ematix_core.backends.protocols import LoadRecord, SourceFile
+    from ematix_core.backends.protocols import LoadRecord, LocalQuery, SourceFile
+    from ematix_core.backends.storage.folder import Folder
     from ematix_core.model.table import Column
 
 _FEED = "_ematix_feed"
@@ -44,11 +45,12 @@ _FEED = "_ematix_feed"
 class ObjectSession:
     """Implements `Session`. `read_only` sessions lock nothing and create nothing."""
 
-    def __init__(self, store: LocalFiles, settings: Settings, *, read_only: bool = False) -> None:
+    def __init__(self, store: Folder, settings: Settings, *, read_only: bool = False) -> None:
         self.store = store
         self.settings = settings
         self.read_only = read_only
         self.duck = open_duck(**settings.duckdb)
+        store.mount(self.duck)
         self.relations = Relations(self.duck, settings)
         self.feed: Feed | None = None
         self._tables: dict[str, TableChanges] = {}
@@ -81,7 +83,7 @@ class ObjectSession:
         give_writer_memory(self.duck, self.settings)
         failpoint("objects.load.before")
         given = {column.name for column in columns}
-        selected = [self._converted(column, quote(column.name) if column.name in given else "NULL") for column in every]
+        selected = [_converted(column, quote(column.name) if column.name in given else "NULL") for column in every]
         rows = self._fed(feed, f"SELECT {', '.join(selected)} FROM {_FEED}", table)
         failpoint("objects.load.after")
         return rows
@@ -100,7 +102,7 @@ class ObjectSession:
         every = self._written(table, [replace(c, name=name) for c, name in zip(incoming, columns, strict=True)])
         failpoint("objects.insert.before")
         aliases = {name: f"c{i}" for i, name in enumerate(columns)}
-        selected = [self._converted(column, aliases.get(column.name, "NULL")) for column in every]
+        selected = [_converted(column, aliases.get(column.name, "NULL")) for column in every]
         with translated(sql, query):
             rows = self._copied(
                 table, f"SELECT {', '.join(selected)} FROM ({sql}\n) AS q({', '.join(aliases.values())})", values
@@ -118,6 +120,13 @@ class ObjectSession:
         removed = changes.clear()
         self.store.remove(own)
         return removed
+
+    def prepare(self, local: LocalQuery) -> None:
+        """Open the places of a local query and make room for its row groups; see `ReadingSession`."""
+        for place in local.places:
+            place.mount(self.duck)
+        if local.group:
+            give_room(self.duck, self.settings, 0, local.group)
 
     def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
         """Run a statement on the session's own DuckDB: temporary tables and views only."""
@@ -152,48 +161,18 @@ class ObjectSession:
         failpoint("objects.record.after")
 
     def commit(self) -> None:
-        """Publish the next version of each changed table: side tables first, the load's own table last.
-
-        Each table becomes visible in one step of its own. A side table keeps the load's id as well, so that an attempt
-        that repeats a load whose own table was not reached adds nothing to it a second time.
-        """
-        if self._pending and not self._tables:
-            raise UnsupportedError("a load was recorded, but no table of files was written or looked at")
-        own = next(iter(self._tables), "")
-        for path in [path for path in self._tables if path != own and self._tables[path].changed]:
-            changes = self._tables[path]
-            if self._pending is None or self._new_to(changes, self._pending[0]):
-                self._publish(changes)
-        if self._pending:
-            self._record(self._tables[own], *self._pending)
-        if own and self._tables[own].changed:
-            self._publish(self._tables[own])
-
-    def _publish(self, changes: TableChanges) -> None:
-        changes.history.publish(changes.manifest())
-        changes.history.expire(self.settings.grace_seconds, now())
-
-    def _new_to(self, side: TableChanges, record: LoadRecord) -> bool:
-        """Note the load in a side table; say no when it is there already, and take back what was added."""
-        if side.base and side.base.find_load(record.scope, record.load_id):
-            self.store.remove(f"{side.history.data}/{file.path}" for file in side.added)
-            return False
-        side.recorded = (replace(record, watermark=None), ())
-        return True
-
-    def _record(self, changes: TableChanges, record: LoadRecord, files: tuple[SourceFile, ...]) -> None:
-        if changes.base and changes.base.find_load(record.scope, record.load_id):
-            raise LockedError(f"load {record.load_id} was committed meanwhile by another attempt of the same run")
-        changes.recorded = (record, files)
-        # Only a hint where to look: without the manifest that follows it says nothing.
-        self.store.put(_pointer(record.scope), changes.history.table.encode())
+        """Publish the next version of each changed table."""
+        publish(list(self._tables.values()), self._pending, self.store, self.settings)
 
     def rollback(self) -> None:
-        """Remove the files that no committed version lists."""
+        """Remove the files that no committed version lists, as far as the place answers."""
         for changes in self._tables.values():
-            newest = changes.history.newest() if changes.added else None
-            listed = {file.path for file in newest.files} if newest else set()
-            self.store.remove(f"{changes.history.data}/{f.path}" for f in changes.added if f.path not in listed)
+            if changes.history.uncertain:
+                continue  # the commit may yet come to be, and then it needs them
+            with contextlib.suppress(EmatixError):  # the error that led here is the one to tell; the rest is swept away
+                newest = changes.history.newest() if changes.added else None
+                listed = {file.path for file in newest.files} if newest else set()
+                self.store.remove(f"{changes.history.data}/{f.path}" for f in changes.added if f.path not in listed)
 
     def close(self) -> None:
         """Release locks and DuckDB with its temporary files."""
@@ -217,7 +196,7 @@ class ObjectSession:
         for changes in self._tables.values():
             if changes.base and changes.base.last_load(scope):
                 return changes
-        pointed = self.store.read(_pointer(scope))
+        pointed = self.store.read(pointer(scope))
         return self._changes(pointed.decode()) if pointed else None
 
     def _require_writable(self, table: TableName) -> None:
@@ -231,10 +210,6 @@ class ObjectSession:
         every = self._changes(table).extend(columns)
         check_columns(every, self.settings.format, self.settings.partition_by)
         return every
-
-    def _converted(self, column: Column, expression: str) -> str:
-        kind = DIALECT.sql_type(column.type, column=column.name)
-        return f"CAST({expression} AS {kind}) AS {quote(column.name)}"
 
     def _fed(self, feed: Feed, sql: str, table: TableName | None = None) -> int:
         """Run a statement that reads from the feed: into a staging table, or as a query into the table's files."""
@@ -298,9 +273,10 @@ def table_path(table: TableName) -> str:
     return below(f"{table.schema}/{table.name}" if table.schema else table.name)
 
 
-def _pointer(scope: str) -> str:
-    return f"{STATE}/_scopes/{sha256(scope.encode()).hexdigest()[:32]}"
-
-
 def _name(table: TableName) -> str:
     return quote(table.schema, table.name)
+
+
+def _converted(column: Column, expression: str) -> str:
+    kind = DIALECT.sql_type(column.type, column=column.name)
+    return f"CAST({expression} AS {kind}) AS {quote(column.name)}"

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ematix_core.backends.storage.access import access_of, options_of
+from ematix_core.backends.storage.places import folder_of
 from ematix_core.errors import ConfigError, UnsupportedError, near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ematix_core.backends.storage.access import Access
+    from ematix_core.backends.storage.folder import Folder
     from ematix_core.model.connection import Connection
     from ematix_core.model.table import Column
     from ematix_core.types import ColumnType
@@ -51,6 +55,8 @@ class Settings:
     """The connection's options, with their defaults."""
 
     root: str
+    access: Access | None = None
+    """How the object store is reached; None for a local folder."""
     format: str = "parquet"
     delimiter: str = ""
     header: bool = True
@@ -68,6 +74,10 @@ class Settings:
     lock_wait_seconds: float = 10.0
     duckdb: Mapping[str, Any] = field(default_factory=dict)
     """`memory_limit`, `threads`, `temp_directory` of the DuckDB that runs the SQL."""
+
+    def folder(self) -> Folder:
+        """Return the place of the files. Raises MissingDriverError for an object store without its client."""
+        return folder_of(self.root, self.access)
 
     def written_as(self) -> dict[str, Any]:
         """Return what a reader must know of how files of a text format were written."""
@@ -93,15 +103,13 @@ def settings_of(connection: Connection) -> Settings:
     root, form = str(values.pop("path", "") or ""), str(values.pop("format", "") or "parquet")
     if not root:
         raise ConfigError("path is empty", where=where, hint='Set path to a folder, such as path="./lake".')
-    if "://" in root:
-        raise UnsupportedError(
-            f"{root.partition('://')[0]}:// is not supported yet: path must be a folder", where=where
-        )
     if form not in FORMATS:
         raise ConfigError(f"unknown format {form!r}", where=where, hint=near(form, FORMATS))
+    access = access_of(root, values, where=where)
     unknown = [name for name in values if name not in {*_OWN, *_DUCKDB}]
     if unknown:
-        raise ConfigError(f"unknown option {unknown[0]!r}", where=where, hint=near(unknown[0], (*_OWN, *_DUCKDB)))
+        known = (*_OWN, *_DUCKDB, *options_of(root))
+        raise ConfigError(f"unknown option {unknown[0]!r}", where=where, hint=near(unknown[0], known))
     for name in ("null", "partition_by"):
         if name in values:
             values[name] = (values[name],) if isinstance(values[name], str) else tuple(values[name])
@@ -117,7 +125,7 @@ def settings_of(connection: Connection) -> Settings:
     if values.get("partition_by") and form == "orc":
         raise ConfigError("partition_by does not hold for orc", where=where, hint='Set format="parquet".')
     duckdb = {name: values.pop(name) for name in _DUCKDB if name in values}
-    return Settings(root=root, format=form, duckdb=duckdb, **values)
+    return Settings(root=root, access=access, format=form, duckdb=duckdb, **values)
 
 
 def format_of(path: str) -> tuple[str, str]:

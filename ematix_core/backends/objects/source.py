@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema
@@ -18,17 +19,20 @@ from ematix_core.backends.duck.connection import (
     translate,
     translated,
 )
+from ematix_core.backends.duck.functions import register
+from ematix_core.backends.duck.groups import largest_group
+from ematix_core.backends.duck.names import TableReference, table_names
+from ematix_core.backends.duck.renaming import as_asked, renamed, views
 from ematix_core.backends.duck.session import values
 from ematix_core.backends.duck.types import plain_columns
 from ematix_core.backends.objects.csv_files import BadRow, CsvGroup, rejects
 from ematix_core.backends.objects.dialect import DIALECT
-from ematix_core.backends.objects.files import LocalFiles
 from ematix_core.backends.objects.listing import Listing, find
-from ematix_core.backends.objects.names import TableReference, table_names
 from ematix_core.backends.objects.records import give_room
 from ematix_core.backends.objects.relations import Relations
 from ematix_core.backends.objects.settings import settings_of
 from ematix_core.backends.protocols import LocalQuery, Query, SourceFile
+from ematix_core.backends.storage.handover import cause_of, handed_over
 from ematix_core.errors import BadRowError, ConnectError, DiskFullError, EmatixError, RunError, SourceError
 from ematix_core.model.table import columns_from
 from ematix_core.sql.parameters import bind
@@ -42,13 +46,15 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from ematix_core.backends.objects.jsonl_files import JsonlGroup
+    from ematix_core.backends.storage.folder import Folder
     from ematix_core.model.connection import Connection
+    from ematix_core.model.function import Function
     from ematix_core.model.table import Column
     from ematix_core.sql.dialect import Dialect
 
 _REJECTED = (("file", Text), ("line", BigInt), ("column", Text), ("error", Text), ("text", Text))
-_LOCAL_TARGETS = frozenset({"duckdb", "memory", "objects"})
-_TABLE_VIEW = "_ematix_source"
+_LOCAL_TARGETS = frozenset({"duckdb", "memory", "objects", "delta"})
+_COUNTED = 10_000
 _DATA_ERRORS = ("ConversionException", "InvalidInputException", "OutOfRangeException", "SerializationException")
 
 
@@ -60,11 +66,17 @@ class ObjectSource:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.settings = settings_of(connection)
-        self.store = LocalFiles(self.settings.root)
+        self.store = self.settings.folder()
         self._duck: DuckDBPyConnection | None = None
+        self._reading: pa.RecordBatchReader | None = None
         self._relations: Relations | None = None
         self._local: Relations | None = None
+        self._asked = ("", "")
         self._sampled: dict[object, Sequence[CsvGroup | JsonlGroup]] = {}
+
+    def take_functions(self, functions: Sequence[Function]) -> None:
+        """Let the queries call these functions of the user's."""
+        register(self._opened(), functions)
 
     def schema(self, query: Query) -> pa.Schema:
         """Return the columns that the query gives; reads footers, headers and samples, not the rows."""
@@ -84,12 +96,32 @@ class ObjectSource:
         import pyarrow as pa
 
         sql, parameters = self._prepare(query)
-        with self._told(sql, query.sql):
-            found = relation(self._opened(), sql, parameters)
-            give_room(self._opened(), self.settings, len(found.columns))
-            reader = found.to_arrow_reader(BATCH_ROWS)
-        schema = plain_schema(reader.schema)
+        schema, reader = self._reader(sql, parameters, query.sql)
         return pa.RecordBatchReader.from_batches(schema, self._batches(reader, schema, query.sql or sql))
+
+    def read_listing(self, listing: Listing) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of files that a tail has found by itself, in their order; then let go of what they took."""
+        relations = self._relations = Relations(self._opened(), self.settings)
+        try:
+            with self._told(listing.name):
+                sql = relations.query(listing)
+            schema, reader = self._reader(sql, {})
+            try:
+                yield from self._batches(reader, schema, sql)
+            finally:
+                reader.close()
+        finally:
+            relations.close()
+
+    def _reader(
+        self, sql: str, parameters: dict[str, Any], written: str = ""
+    ) -> tuple[pa.Schema, pa.RecordBatchReader]:
+        with self._told(sql, written):
+            found = relation(self._opened(), sql, parameters)
+            give_room(self._opened(), self.settings, len(found.columns), self._group(self._relations))
+            reader = found.to_arrow_reader(BATCH_ROWS)
+        self._reading = reader
+        return plain_schema(reader.schema), reader
 
     def _batches(self, reader: pa.RecordBatchReader, schema: pa.Schema, sql: str) -> Iterator[pa.RecordBatch]:
         while True:
@@ -104,26 +136,26 @@ class ObjectSource:
         """Return the query with the views that make it run in another DuckDB session; see `explain` for its errors."""
         if target.kind not in _LOCAL_TARGETS or query.on_bad_rows != "fail":
             return None
-        names = self._names(query)
-        if any(schema for schema, _ in names):
-            return None  # a temporary view has no schema of its own
+        names = views(self._names(query))
         relations = Relations(self._opened(), self.settings, sampled=self._sampled)
-        views = []
-        for _, name in names:
-            listing = find(self.store, name)
-            body = relations.query(listing, only=query.files, file_column=query.file_column)
-            views.append(f"CREATE OR REPLACE TEMP VIEW {quote(name)} AS {body}")
+        setup = []
+        for (schema, name), view in names.items():
+            body = relations.query(self._find(schema, name), only=query.files, file_column=query.file_column)
+            setup.append(f"CREATE OR REPLACE TEMP VIEW {quote(view)} AS {body}")
         self._local = relations
-        if not relations.portable:
+        sql = renamed(self._opened(), query.sql or f"SELECT * FROM {quote(query.table)}", query.parameters, names)
+        if sql is None or not relations.portable:
             return None
-        return LocalQuery(query.sql or f"SELECT * FROM {quote(query.table)}", tuple(views), dict(query.parameters))
+        self._asked = (sql, query.sql)
+        places = () if self.store.local else (self.store,)
+        return LocalQuery(sql, tuple(setup), dict(query.parameters), group=self._group(relations), places=places)
 
     def explain(self, error: EmatixError) -> EmatixError:
         """Return what an error of a session that ran `local_query` says in terms of files: BadRowError with its line.
 
         Returns the error itself when no line is to blame.
         """
-        return self._bad_row(self._local) or error
+        return self._bad_row(self._local) or as_asked(error, *self._asked)
 
     def files(self, query: Query) -> Sequence[SourceFile]:
         """Return the files that the query reads, in order of their paths."""
@@ -158,6 +190,11 @@ class ObjectSource:
             [vars(row) for row in rows], schema=pa.schema([to_field(*column) for column in _REJECTED])
         )
 
+    def interrupt(self) -> None:
+        """Stop the query, from another thread."""
+        if (duck := self._duck) is not None:
+            duck.interrupt()
+
     def exclusive(self) -> Path | None:
         """Return None: files are read by any number of processes."""
         return None
@@ -165,15 +202,18 @@ class ObjectSource:
     def check(self) -> str:
         """Say what is there."""
         if not self.store.is_folder(""):
-            raise ConnectError(f"there is no folder {self.store.root}", hint=f"Run: mkdir -p {self.store.root}")
-        count = sum(1 for _ in self.store.walk())
-        return f"folder {self.store.root}, {count} data files, read with DuckDB {driver().__version__}"
+            raise ConnectError(f"there is no folder {self.store.shown}", hint=f"Run: mkdir -p {self.store.shown}")
+        count = sum(1 for _ in islice(self.store.walk(), _COUNTED))
+        most = " or more" if count == _COUNTED else ""
+        return f"folder {self.store.shown}, {count}{most} data files, read with DuckDB {driver().__version__}"
 
     def close(self) -> None:
         """Close DuckDB and remove temporary files."""
         for relations in (self._relations, self._local):
             if relations is not None:
                 relations.close()
+        if self._reading is not None:
+            self._reading.close()  # first: what still runs may call a function of the connection
         if self._duck is not None:
             self._duck.close()
             self._duck = None
@@ -181,6 +221,7 @@ class ObjectSource:
     def _opened(self) -> DuckDBPyConnection:
         if self._duck is None:
             self._duck = open_duck(**self.settings.duckdb)
+            self.store.mount(self._duck)
         return self._duck
 
     def _prepare(self, query: Query) -> tuple[str, dict[str, Any]]:
@@ -208,6 +249,10 @@ class ObjectSource:
         with translated(sql, query.sql):
             return table_names(self._opened(), sql)
 
+    def _group(self, relations: Relations | None) -> int:
+        files = relations.parquet if relations else ()
+        return largest_group(self._opened(), ((file.location, file.size) for file in files))
+
     def _find(self, schema: str, name: str) -> Listing:
         return find(self.store, name, "" if schema == self.connection.name else schema)
 
@@ -220,7 +265,7 @@ class ObjectSource:
         try:
             yield
         except _failures() as error:
-            raise as_written(self._said(error, sql), written) from error
+            raise as_written(self._said(error, sql), written) from cause_of(error)
         except RunError as error:
             cause = error.__cause__
             said = self._said(cause, sql) if isinstance(cause, driver().Error) else error
@@ -228,6 +273,8 @@ class ObjectSource:
 
     def _said(self, error: BaseException, sql: str) -> EmatixError:
         text = str(error)
+        if (ours := handed_over(error)) is not None:
+            return ours
         if "Permission denied" in text:
             return ConnectError(f"cannot read: {text.splitlines()[0]}", hint="Check the permissions of the file.")
         # Errors of a running query reach Arrow's reader as OSError with DuckDB's text.
@@ -236,8 +283,8 @@ class ObjectSource:
             if bad is not None:
                 return bad
         if isinstance(error, driver().Error):
-            return self._file_error(text) or translate(error, sql)
-        return self._file_error(text) or SourceError(f"reading failed: {text.splitlines()[0]}")
+            return _file_error(text, self.store) or translate(error, sql)
+        return _file_error(text, self.store) or SourceError(f"reading failed: {text.splitlines()[0]}")
 
     def _cast_of_query(self, text: str) -> BadRowError | None:
         """Return the error of a CAST in the user's query, which DuckDB does in its CSV reader."""
@@ -245,20 +292,8 @@ class ObjectSource:
         path = re.search(r"^\s*file = (.*)$", text, re.MULTILINE)
         if not found or not path:
             return None
-        file = path[1].removeprefix(f"{self.store.root}/")
+        file = self.store.path(path[1])
         return _as_error(BadRow(file, int(found[1]), "", found[3], found[2]))
-
-    def _file_error(self, text: str) -> SourceError | DiskFullError | None:
-        """Return the error of a damaged file, by the path in DuckDB's message."""
-        if "No space left" in text:
-            return None
-        head = text.splitlines()[0]
-        if str(self.store.root) in head and "LINE " not in head:
-            return SourceError(
-                f"cannot read a file: {head.partition(': ')[2]}",
-                hint="The file is damaged or of another format than its ending says.",
-            )
-        return None
 
     def _bad_row(self, relations: Relations | None) -> BadRowError | None:
         """Read the text files of the failed query once more, to find the first malformed line."""
@@ -276,6 +311,20 @@ def _failures() -> tuple[type[Exception], ...]:
     import pyarrow as pa
 
     return driver().Error, pa.ArrowException, OSError
+
+
+def _file_error(text: str, store: Folder) -> SourceError | DiskFullError | None:
+    """Return the error of a damaged file, by the path in DuckDB's message."""
+    if "No space left" in text:
+        return None
+    head = text.splitlines()[0]
+    place = store.location("")
+    if place in head and "LINE " not in head:
+        return SourceError(
+            f"cannot read a file: {head.partition(': ')[2].replace(place, store.shown)}",
+            hint="The file is damaged or of another format than its ending says.",
+        )
+    return None
 
 
 def _as_error(bad: BadRow) -> BadRowError:

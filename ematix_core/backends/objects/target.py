@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.objects.dialect import DIALECT
-from ematix_core.backends.objects.files import LocalFiles
 from ematix_core.backends.objects.settings import check_columns, settings_of
 from ematix_core.failpoint import failpoint
 
@@ -26,7 +25,7 @@ class ObjectTarget:
 
     def __init__(self, connection: Connection) -> None:
         self.settings = settings_of(connection)
-        self.store = LocalFiles(self.settings.root)
+        self.store = self.settings.folder()
         self._session: ObjectSession | None = None
 
     def check_columns(self, columns: Sequence[Column]) -> None:

@@ -7,13 +7,17 @@ import io
 import os
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
-from ematix_core.backends.objects.files import StoredFile, told
 from ematix_core.backends.objects.settings import format_of
+from ematix_core.backends.storage.folder import StoredFile
+from ematix_core.backends.storage.local import LocalFolder
+from ematix_core.backends.storage.paths import told
 from ematix_core.errors import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import pyarrow as pa
 
 SHOWN = 200
 """Characters of a bad line that an error message shows."""
@@ -31,10 +35,16 @@ def open_bytes(file: StoredFile) -> BinaryIO:
 
     compression = format_of(file.path)[1]
     with told(f"open {file.path}"):
-        raw = pa.OSFile(file.location, "rb")
+        raw = file.open()
     if not compression or file.unpacked:
-        return cast("BinaryIO", raw)
-    return cast("BinaryIO", pa.CompressedInputStream(raw, cast("Any", compression)))
+        return raw
+    return cast("BinaryIO", pa.CompressedInputStream(_as_arrow(raw), cast("Any", compression)))
+
+
+def _as_arrow(file: BinaryIO) -> pa.PythonFile:
+    import pyarrow as pa
+
+    return pa.PythonFile(cast("io.IOBase", file), mode="r")
 
 
 def first_record(
@@ -86,13 +96,15 @@ def decompress(file: StoredFile, folder: Path) -> StoredFile:
     with told(f"unpack {file.path}"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with (
-            pa.OSFile(file.location, "rb") as raw,
-            pa.CompressedInputStream(raw, "bz2") as source,
+            file.open() as raw,
+            pa.CompressedInputStream(_as_arrow(raw), "bz2") as source,
             target.open("wb") as out,
         ):
             while chunk := source.read(_CHUNK):
                 out.write(chunk)
-    return StoredFile(file.path, str(target), target.stat().st_size, file.modified, unpacked=True)
+    return StoredFile(
+        file.path, str(target), target.stat().st_size, file.modified, LocalFolder(str(folder)), unpacked=True
+    )
 
 
 def shortened(text: str) -> str:

@@ -40,6 +40,34 @@ WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.inde
 GROUP BY i.indexrelid, i.indisprimary ORDER BY i.indisprimary DESC, i.indexrelid
 """
 
+# The first oid that is not the server's own: https://www.postgresql.org/docs/current/system-catalog-initial-data.html
+_OWN = 16384
+# Row security may look anything up; what is written in C or inside the server reads no table unless it is told which.
+_READERS = f"""
+SELECT relname AS name FROM pg_catalog.pg_class
+WHERE oid >= {_OWN} AND (relkind IN ('v', 'f', 'p') OR relhassubclass OR relrowsecurity)
+UNION SELECT p.proname FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+WHERE p.oid >= {_OWN} AND (p.prokind = 'a' OR l.lanname NOT IN ('internal', 'c'))
+"""  # noqa: S608 - a constant
+# Parts of a table, triggers (the server's own for foreign keys too) and rules; and functions that no query has to name,
+# because an operator, a cast or a domain calls them.
+_ENTANGLED = f"""
+SELECT c.relkind <> 'r' OR c.relhassubclass OR c.relhasrules
+       OR EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND t.tgtype & 8 <> 0)
+       OR EXISTS (SELECT FROM pg_catalog.pg_depend d
+                  JOIN pg_catalog.pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
+                  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+                  WHERE d.classid IN ('pg_operator'::regclass, 'pg_cast'::regclass, 'pg_constraint'::regclass)
+                    AND p.oid >= {_OWN} AND l.lanname NOT IN ('internal', 'c')) AS entangled
+FROM pg_catalog.pg_class c WHERE c.oid = to_regclass($1)
+"""  # noqa: S608 - a constant
+# They are given a query, or the name of a table, as text.
+_TOLD = (
+    *(f"{what}_to_{form}" for what in ("query", "table", "schema", "database", "cursor")
+      for form in ("xml", "xmlschema", "xml_and_xmlschema")),
+    "ts_stat", "ts_rewrite",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -93,6 +121,13 @@ class Catalog:
         """Return the primary key and the unique indexes over plain columns, of all rows or of those `where`."""
         rows = self._link.rows(_KEYS, qualified(table), where)
         return tuple(dict.fromkeys(tuple(row["columns"]) for row in rows))
+
+    def readers(self, table: TableName) -> tuple[str, ...] | None:
+        """Return the names by which a query may read the table without its own; see `LookingSession`."""
+        found = self._link.rows(_ENTANGLED, qualified(table))
+        if not found or found[0]["entangled"]:
+            return None
+        return (*_TOLD, *(row["name"] for row in self._link.rows(_READERS)))
 
     def tables(self) -> list[str]:
         """Return the names of all tables and views that the user may see, as a query would write them."""

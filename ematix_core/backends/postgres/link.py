@@ -16,6 +16,7 @@ from ematix_core.backends.postgres.channel import Channel, ChannelClosedError
 from ematix_core.backends.postgres.failures import translate
 from ematix_core.backends.postgres.shape import Shape, Tap
 from ematix_core.errors import CancelledError, EmatixError, MissingDriverError, SqlError
+from ematix_core.interruptible import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
@@ -131,7 +132,7 @@ class Link:
             if not finished:
                 channel.close()
                 self.cancel_task()
-                done.wait()
+                wait_until(done)
                 self.swallow()
         with self.translated(written or sql, at):
             self.finish(done)
@@ -157,7 +158,7 @@ class Link:
             raise
         finally:
             if failure is not None:
-                done.wait()
+                wait_until(done)
                 self.swallow()
         with self.translated(f"COPY {name} ({', '.join(columns)}) FROM STDIN"):
             return changed(self.finish(done))
@@ -169,9 +170,9 @@ class Link:
             try:
                 done = self.begin(self.connection.execute("COMMIT"))
                 try:
-                    done.wait()
+                    wait_until(done)
                 except BaseException:
-                    done.wait()
+                    wait_until(done)
                     self.swallow()
                     raise
                 status = self.finish(done)
@@ -242,10 +243,10 @@ class Link:
     def finish(self, done: threading.Event) -> Any:  # noqa: ANN401 - what the work returns
         """Wait for the work that `begin` started; on Ctrl-C stop it on the server first."""
         try:
-            done.wait()
+            wait_until(done)
         except BaseException:
             self.cancel_task()
-            done.wait()
+            wait_until(done)
             self.swallow()
             raise
         task, self._task = self._task, None

@@ -35,7 +35,9 @@ _CHANGES = re.compile(
 )
 # A bare NULL, such as the end of a current version, is text once it is in a subquery.
 _DATED = frozenset({"date", "timestamp", "timestamp_tz"})
-_TEMPORARY = re.compile(r"\s*CREATE\s+TEMP(?:ORARY)?\s+TABLE", re.IGNORECASE)
+_TEMPORARY = re.compile(
+    r'\s*CREATE\s+TEMP(?:ORARY)?\s+TABLE\s+(?P<name>"(?:[^"]|"")*")?(?P<filled>\s+AS\b)?', re.IGNORECASE
+)
 
 
 class PostgresSession(LedgerSession):
@@ -63,6 +65,10 @@ class PostgresSession(LedgerSession):
     def unique_keys(self, table: TableName, *, where: str = "") -> tuple[tuple[str, ...], ...]:
         """Return the primary key and the unique indexes over plain columns, of all rows or of those `where`."""
         return self._catalog.keys(table, where)
+
+    def readers(self, table: TableName) -> tuple[str, ...] | None:
+        """Return the views, functions and parent tables of the database; see `LookingSession`."""
+        return self._catalog.readers(table)
 
     def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
         """COPY BINARY, encoded in this thread while the link's thread sends; CSV where a type needs it."""
@@ -128,8 +134,11 @@ class PostgresSession(LedgerSession):
         changes = _CHANGES.match(statement)
         if changes is not None and self._main is not None and changes[1] == qualified(self._main):
             self._lock()
-        self._staged = self._staged or _TEMPORARY.match(statement) is not None
+        temporary = _TEMPORARY.match(statement)
+        self._staged = self._staged or temporary is not None
         count = self._change(statement, parameters)
+        if temporary is not None and temporary["filled"]:
+            self.link.execute(f"ANALYZE {temporary['name']}")
         failpoint("postgres.execute.after")
         return count
 

@@ -19,6 +19,7 @@ DIALECT: Dialect = SQLiteDialect(
     alter_type=False,  # https://www.sqlite.org/lang_altertable.html
     indexes_keys=True,
     indexes_staging=True,
+    joins_by_index=True,
     one_writer=True,  # https://www.sqlite.org/lockingv3.html
     bulk="ADBC ingest of Arrow batches",
     limits={"numeric_precision": 76},

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
     from ematix_core.backends.sqlite.connection import Database
 
+_READERS = "SELECT name FROM sqlite_master WHERE type = 'view' OR sql LIKE 'CREATE VIRTUAL%'"
+# Triggers, and foreign keys that do more than to forbid.
+_ENTANGLED = """
+SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE
+UNION ALL SELECT 1 FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f
+WHERE m.type = 'table' AND f."table" = ? COLLATE NOCASE AND f.on_delete NOT IN ('RESTRICT', 'NO ACTION') LIMIT 1
+"""
+
 
 def quote(name: str) -> str:
     """Return a quoted identifier."""
@@ -82,6 +90,11 @@ class SQLiteSession(LedgerSession):
         found = self.database.rows("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", [index])
         condition = re.search(r"\bWHERE\s+(\S+)\s*$", str(found[0][0]), re.IGNORECASE) if where and found else None
         return condition is not None and condition[1] == quote(where)
+
+    def readers(self, table: TableName) -> tuple[str, ...] | None:
+        """Return the views and virtual tables of the file; see `LookingSession`."""
+        entangled = self.database.rows(_ENTANGLED, [local_name(table), local_name(table)])
+        return None if entangled else tuple(str(name) for (name,) in self.database.rows(_READERS))
 
     def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
         """Ingest through ADBC, by column name, inside the transaction."""

@@ -24,6 +24,7 @@ LIBRARIES = (
 )  # fmt: skip
 """What every run imports sooner or later."""
 _DRIVERS = {
+    "delta": ("deltalake",),
     "mysql": ("connectorx", "pymysql"),
     "postgres": ("asyncpg", "pgpq"),
     "sqlite": ("adbc_driver_sqlite.dbapi",),

@@ -9,8 +9,7 @@ import pytest
 from ematix_core import DuckDBConnection, ObjectStoreConnection
 from ematix_core.backends import registry
 from ematix_core.backends.duck.connection import open_duck, relation
-from ematix_core.backends.duck.session import TYPES
-from ematix_core.backends.duck.types import plain_columns
+from ematix_core.backends.duck.types import TYPES, plain_columns
 from ematix_core.backends.protocols import Query
 from ematix_core.model.table import columns_from
 

@@ -6,12 +6,14 @@ import datetime as dt
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 
 from ematix_core.backends import registry
+from ematix_core.backends.duck.connection import open_duck
 from ematix_core.backends.protocols import LoadRecord, Query, Session, SourceFile
 from ematix_core.errors import CancelledError, ConversionError, UnsupportedError
 from ematix_core.model.connection import DuckDBConnection
@@ -290,3 +292,18 @@ def test_source_and_target_may_be_the_same_file(shop: DuckDBConnection) -> None:
 
 def test_a_uuid_is_declared_as_such() -> None:
     assert registry.dialect("duckdb").sql_type(UUID, column="id") == "UUID"
+
+
+def test_a_file_that_another_thread_is_just_closing_is_waited_for(shop: DuckDBConnection) -> None:
+    path = str(shop.settings()["path"])
+    open_duck(path).close()
+
+    def again() -> int:
+        deadline, times = time.monotonic() + 2, 0
+        while time.monotonic() < deadline:
+            open_duck(path).close()
+            times += 1
+        return times
+
+    with ThreadPoolExecutor(3) as pool:  # DuckDB refuses one time in thirty
+        assert all(done.result() > 1 for done in [pool.submit(again) for _ in range(3)])

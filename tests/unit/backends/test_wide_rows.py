@@ -1,7 +1,8 @@
-"""Rows of many columns: DuckDB holds whole row groups, which is more than its usual limit."""
+"""Rows of many columns, and large row groups: DuckDB holds whole ones, which is more than its usual limit."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -10,19 +11,19 @@ import pytest
 
 import ematix_core as ematix
 from ematix_core.backends.duck.connection import open_duck
-from ematix_core.backends.duck.memory import make_room
+from ematix_core.backends.duck.memory import make_room, room_to_read
 from ematix_core.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-COLUMNS, GROUP = 160, 122_880
+COLUMNS, GROUP, LARGE_GROUP = 160, 122_880, 1_048_576
 
 
-def limit(columns: int, **settings: str) -> str:
+def limit(columns: int, group: int = 0, **settings: str) -> str:
     connection = open_duck(**settings)
-    make_room(connection, columns)
+    make_room(connection, columns, beside=room_to_read(connection, group))
     return str(connection.execute("SELECT current_setting('memory_limit')").fetchone())
 
 
@@ -30,6 +31,52 @@ def test_few_columns_leave_the_limit_and_many_raise_it_but_never_lower_it() -> N
     assert limit(16) == limit(0)
     assert limit(400) != limit(0)
     assert limit(400, memory_limit="15GB") == limit(0, memory_limit="15GB")
+
+
+def test_large_row_groups_raise_the_limit_for_each_thread_and_very_large_ones_leave_fewer_threads() -> None:
+    assert limit(16, 100_000_000, threads="2") == limit(0, memory_limit="456MB")
+    assert limit(16, 100_000_000, threads="4") == limit(0, memory_limit="656MB")
+    assert limit(16, 600_000_000, threads="2") == limit(0, memory_limit="856MB")
+    with closing(open_duck(threads="2")) as connection:
+        room_to_read(connection, 600_000_000)
+        assert connection.execute("SELECT current_setting('threads')").fetchone() == (1,)
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Write a file of two row groups of 1,048,576 rows, pyarrow's own size, whose values do not compress."""
+    folder = tmp_path_factory.mktemp("grouped")
+    with closing(open_duck(threads="1", memory_limit="4GB")) as made:
+        names = ", ".join(f"hash(r, {number}) AS c{number}" for number in range(16))
+        rows = made.sql(f"SELECT {names} FROM range({LARGE_GROUP}) t(r)").to_arrow_table()
+    with pq.ParquetWriter(folder / "grouped.parquet", rows.schema, use_dictionary=False) as writer:
+        for _ in range(2):
+            writer.write_table(rows, row_group_size=LARGE_GROUP)
+    yield folder
+    (folder / "grouped.parquet").unlink()
+
+
+@pytest.mark.parametrize(
+    ("kind", "sql"),
+    [
+        ("duckdb", 'SELECT * FROM "grouped.parquet"'),
+        ("parquet", 'SELECT * FROM "grouped.parquet"'),
+        (
+            "sqlite",
+            "SELECT (max(COLUMNS(*)) % 2)::int FROM 'grouped.parquet'",
+        ),
+    ],
+)
+def test_a_file_of_large_row_groups_arrives(grouped: Path, tmp_path: Path, kind: str, sql: str) -> None:
+    files = ematix.ObjectStoreConnection("files", path=str(grouped))
+    target: ematix.Connection = {
+        "duckdb": ematix.DuckDBConnection("t", path=str(tmp_path / "t.duckdb")),
+        "parquet": ematix.ObjectStoreConnection("t", path=str(tmp_path)),
+        "sqlite": ematix.SQLiteConnection("t", path=str(tmp_path / "t.sqlite")),
+    }[kind]
+    job = ematix.job(name="job", target="grouped", source_connection=files, target_connection=target)(lambda: sql)
+    with open_store("memory:") as store:
+        assert job.run(store=store).inserted == (1 if kind == "sqlite" else 2 * LARGE_GROUP)
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +109,13 @@ def test_a_wide_file_arrives(wide: Path, tmp_path: Path, kind: str) -> None:
         assert job.run(store=store).inserted == pq.read_metadata(wide / "wide.parquet").num_rows
 
 
-def test_rows_of_many_columns_from_anywhere_are_inserted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["duckdb", "delta"])
+def test_rows_of_many_columns_from_anywhere_are_inserted(tmp_path: Path, kind: str) -> None:
     batch = pa.record_batch({f"c{number}": pa.array(range(GROUP), pa.int64()) for number in range(COLUMNS)})
-    warehouse = ematix.DuckDBConnection("warehouse", path=str(tmp_path / "w.duckdb"))
+    warehouse: ematix.Connection = {
+        "duckdb": ematix.DuckDBConnection("t", path=str(tmp_path / "t.duckdb")),
+        "delta": ematix.DeltaConnection("t", path=str(tmp_path)),
+    }[kind]
 
     @ematix.job(target="wide", target_connection=warehouse)
     def job() -> pa.RecordBatchReader:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -41,6 +44,16 @@ nightly = ematix.workflow("nightly", jobs=[customers, revenue], schedule="0 2 * 
 '''
 
 
+CLICKS = """
+import ematix_core as ematix
+
+files = ematix.ObjectStoreConnection("files", path="in")
+store = ematix.SQLiteConnection("store", path="store.sqlite")
+clicks = ematix.stream("clicks", source=files, source_query="*.json", target=store, target_table="clicks",
+    transform_sql="SELECT id, price FROM source", batch_seconds=0.2)
+"""
+
+
 class Flow(Protocol):
     """Runs `flow` with these arguments in the folder of the test."""
 
@@ -67,6 +80,23 @@ def project(folder: Path) -> Path:
     """Give the test a project with three jobs, a workflow and two connections, found by its settings."""
     (folder / "pipelines.py").write_text(PIPELINES, encoding="utf-8")
     (folder / "ematix.toml").write_text('[project]\nmodules = ["pipelines"]\n', encoding="utf-8")
+    return folder
+
+
+def write_old(path: Path, rows: list[tuple[int, float]]) -> None:
+    """Write a file of JSON lines that has not changed for a while, as it was there before anybody looked."""
+    path.with_suffix(".tmp").write_text("".join(f"{json.dumps({'id': i, 'price': p})}\n" for i, p in rows))
+    os.utime(path.with_suffix(".tmp"), (time.time() - 60,) * 2)
+    path.with_suffix(".tmp").rename(path)
+
+
+@pytest.fixture
+def clicks(folder: Path) -> Path:
+    """Give the test a project with a stream of a folder of JSON lines, one file with four of them, into SQLite."""
+    (folder / "pipelines.py").write_text(CLICKS)
+    (folder / "ematix.toml").write_text('[project]\nmodules = ["pipelines"]\n')
+    (folder / "in").mkdir()
+    write_old(folder / "in" / "a.json", [(1, 1.5), (2, 2.5), (3, 3.5), (4, 4.5)])
     return folder
 
 

@@ -51,6 +51,13 @@ def third():
 nightly = ematix.workflow("nightly", jobs=[first, second, third], schedule="0 2 * * *")
 """
 
+MANY = """
+scratch = ematix.MemoryConnection("scratch")
+for number in range(9):
+    declare = ematix.job(name=f"{f'job_{number}':_<40}", target=f"t{number}", target_connection=scratch)
+    globals()[f"job_{number}"] = declare(lambda: "SELECT 1 AS n")
+"""
+
 
 @pytest.fixture(autouse=True)
 def _project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +150,16 @@ def test_several_jobs_of_one_flow_run_are_run_again_together(flow: Flow, store: 
     flow("runs", "restart", before.workflow_run_id)
     assert len(rows("first")) == 2
     assert jobs(store, store.workflow_runs()[0].workflow_run_id) == {"second": Status.FAILED}
+
+
+def test_jobs_that_are_too_many_for_a_name_are_run_again_together(folder: Path, flow: Flow, store: RunStore) -> None:
+    pipelines = folder / "pipelines.py"
+    pipelines.write_text(pipelines.read_text() + MANY, encoding="utf-8")
+    flow("run", "job_*")
+    before = store.workflow_runs()[0]
+    assert before.workflow.endswith(f", {'job_4':_<40} and 4 more")
+    assert flow("runs", "rerun", before.workflow_run_id).exit_code == 0
+    assert len(jobs(store, store.workflow_runs()[0].workflow_run_id)) == 9
 
 
 def test_what_runs_is_not_started_a_second_time(flow: Flow, store: RunStore) -> None:

@@ -54,7 +54,7 @@ def test_empty_module_declares_nothing(flow: Flow) -> None:
 
 def test_validate_counts_what_it_checked(flow: Flow) -> None:
     assert flow("validate").stdout == "ok: 3 jobs, 1 workflow, 2 connections, 0 tables\n"
-    expected = {"valid": True, "jobs": 3, "workflows": 1, "connections": 2, "tables": 0}
+    expected = {"valid": True, "jobs": 3, "workflows": 1, "streams": 0, "connections": 2, "tables": 0}
     assert json.loads(flow("validate", "--json").stdout) == expected
 
 
@@ -70,7 +70,7 @@ def test_validate_finds_a_connection_that_nobody_declares(flow: Flow) -> None:
 def test_validate_refuses_a_name_that_nothing_has(name: str, near: str | None, flow: Flow) -> None:
     result = flow("validate", name)
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"error: no module, job or workflow is named {name!r}\n")
+    assert result.stderr.startswith(f"error: no module, job, workflow or stream is named {name!r}\n")
     assert (f"Did you mean {near!r}?" in result.stderr) is (near is not None)
     assert flow("validate", "customers").exit_code == 0
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from ematix_core.config.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +28,15 @@ def test_a_workflow_that_waits_says_for_what(project: Path, flow: Flow) -> None:
         "next tick: 2026-03-29 03:00 CEST",
         "next: it runs when a scheduler has seen it and a tick has come",
     ]
+
+
+def test_a_run_whose_process_was_killed_is_not_said_to_be_running(project: Path, flow: Flow) -> None:
+    assert project.exists()
+    begin = "import os, sys, ematix_core.store as s; s.open_store(sys.argv[1]).begin_workflow('nightly', unit=True); "
+    subprocess.run([sys.executable, "-c", f"{begin} os._exit(9)", Settings.load().store], check=False)
+    lines = flow("explain", "nightly", *NOW).stdout.splitlines()
+    assert "nightly has a run whose process is gone, begun" in lines[0]
+    assert "next: a scheduler records this run as failed" in lines[-1]
 
 
 def test_json_has_the_conditions_as_data(project: Path, flow: Flow) -> None:

@@ -45,7 +45,7 @@ def test_json_says_what_changed(flow: Flow) -> None:
     [
         ("nightyl", "Did you mean 'nightly'? Known: nightly, orders."),
         ("revenue", "job revenue is not started by itself: it runs in nightly"),
-        ("pipelines.py", "Name a workflow or job."),
+        ("pipelines.py", "Name a workflow, job or stream."),
     ],
 )
 @pytest.mark.parametrize("command", ["pause", "resume"])

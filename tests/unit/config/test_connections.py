@@ -10,7 +10,13 @@ from ematix_core.config.connection_url import connection_from_url
 from ematix_core.config.connections import all_connections, find_connection, variable
 from ematix_core.config.settings import Settings
 from ematix_core.errors import ConfigError, UnknownConnectionError
-from ematix_core.model.connection import DuckDBConnection, ObjectStoreConnection, SQLiteConnection, make_connection
+from ematix_core.model.connection import (
+    DeltaConnection,
+    DuckDBConnection,
+    ObjectStoreConnection,
+    SQLiteConnection,
+    make_connection,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +50,7 @@ def load(folder: Path, **environ: str) -> Settings:
         ("duckdb:///w.duckdb?threads=4", DuckDBConnection("c", path="w.duckdb", options={"threads": "4"})),
         ("file:///data/in?format=csv", ObjectStoreConnection("c", path="/data/in", format="csv")),
         ("file://localhost/data", ObjectStoreConnection("c", path="/data")),
+        ("delta:lake?partition_by=day", DeltaConnection("c", path="lake", options={"partition_by": "day"})),
         ("file:in", ObjectStoreConnection("c", path="in")),
         ("s3://bucket/x?format=orc", ObjectStoreConnection("c", path="s3://bucket/x", format="orc")),
     ],

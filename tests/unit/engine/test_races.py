@@ -8,7 +8,7 @@ import pytest
 
 import ematix_core as ematix
 from ematix_core.engine import run_job
-from ematix_core.engine.load import TableChangedError
+from ematix_core.engine.bookkeeping import TableChangedError
 from ematix_core.store import open_store
 from tests.unit.engine.shop import job, table
 

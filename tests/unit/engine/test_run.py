@@ -178,6 +178,8 @@ def test_a_run_is_recorded_with_its_counts_plan_and_log(warehouse: ematix.Connec
         run = store.run(result.run_id)
         messages = [line.message for line in store.logs(result.run_id)]
     assert result.plan is not None
+    first = result.plan.targets[0].columns[0]
+    assert (first.name, first.type.label()) == ("id", "BigInt")
     assert (run.status, run.rows_read, run.inserted, run.plan_hash) == (Status.SUCCEEDED, 1, 1, result.plan.hash())
     assert any("attempt 1 of job load starts" in message for message in messages)
 

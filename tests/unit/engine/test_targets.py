@@ -65,8 +65,9 @@ def test_a_failing_check_commits_nothing_and_shows_samples(warehouse: ematix.Con
         lambda: table(ROWS),
         target="t", target_connection=warehouse, checks=[ematix.expect.unique("id")],
     )  # fmt: skip
-    with pytest.raises(CheckFailedError, match=r"unique\(id\): 2 rows break it, such as \[\{'id': 2"):
+    with pytest.raises(CheckFailedError, match=r"unique\(id\): 2 rows break it, such as \[\{'id': 2") as caught:
         load.run()
+    assert (caught.value.check, caught.value.table) == ("unique(id)", "t")
     assert tables_of() == set()
 
 
@@ -78,6 +79,9 @@ def test_quarantined_rows_are_set_aside_with_the_reason(warehouse: ematix.Connec
 
     assert (result.inserted, result.quarantined) == (1, 2)
     assert result.targets[0].warnings == ("check row_count: the load has 1 rows",)
+    assert result.targets[0].broken == {
+        "unique(id)": "2 rows break it, and were set aside", "row_count": "the load has 1 rows",
+    }  # fmt: skip
     kept = rows_of("SELECT id, failed_check, load_id FROM t_quarantine")
     assert kept == [(2, "unique(id)", result.run_id)] * 2
 

@@ -74,7 +74,9 @@ def test_a_connection_without_a_kind_is_refused() -> None:
             path = "data"
 
     assert str(caught.value) == (
-        "connection 'lake' has no kind\nSet kind = '...'. Known: duckdb, memory, mysql, objects, postgres, sqlite."
+        "connection 'lake' has no kind\n"
+        "Set kind = '...'. "
+        "Known: delta, duckdb, federated, glue, kafka, memory, mysql, objects, postgres, registry, sqlite."
     )
 
 

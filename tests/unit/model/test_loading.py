@@ -10,6 +10,7 @@ import pytest
 
 from ematix_core import Project
 from ematix_core.errors import DeclarationError, ProjectError
+from ematix_core.model.loading import load, own_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,3 +152,53 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
 def test_nothing_to_load_is_an_error() -> None:
     with pytest.raises(ProjectError, match="there is nothing to load"):
         Project.load()
+
+
+def own(*modules: str) -> list[str]:
+    before = set(sys.modules)
+    for module in modules:
+        list(load(module))
+    return own_files(modules, before)
+
+
+def test_own_files_are_those_that_were_imported_and_the_folders_of_packages(tmp_path: Path) -> None:
+    write(tmp_path, shop__jobs="import rules, json, xml.dom", rules="import ematix_core.engine.order", other="")
+    write(tmp_path, shop__deep__more="")
+    for folder in ("shop", "shop/deep"):
+        (tmp_path / folder / "__init__.py").touch()
+    found = ["rules.py", "shop", "shop/__init__.py", "shop/deep", "shop/deep/__init__.py", "shop/deep/more.py"]
+    assert own("shop") == [str(tmp_path / name) for name in [*found, "shop/jobs.py"]]
+
+
+def test_own_files_of_a_folder_without_init_are_known_too(tmp_path: Path) -> None:
+    write(tmp_path, loose__jobs="")
+    assert own("loose") == [str(tmp_path / "loose"), str(tmp_path / "loose" / "jobs.py")]
+
+
+def test_of_what_is_installed_only_the_project_itself_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = tmp_path / "lib" / "site-packages"
+    write(packages, shipped="import library", library="")
+    write(tmp_path, mine="import library")
+    monkeypatch.syspath_prepend(packages)
+    assert own("mine") == [str(tmp_path / "mine.py")]
+    assert own("shipped") == [str(packages / "shipped.py")]
+
+
+def test_a_project_below_the_prefix_of_python_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))  # as where AIRFLOW_HOME is /usr/local/airflow
+    write(tmp_path, airflow__dags__jobs="")
+    assert own("airflow/dags/jobs.py") == [str(tmp_path / "airflow" / "dags" / "jobs.py")]
+
+
+def test_a_refused_declaration_is_told_with_the_line_that_makes_it(tmp_path: Path) -> None:
+    (tmp_path / "pipelines.py").write_text(
+        "import ematix_core as ematix\n"
+        "files = ematix.ObjectStoreConnection('files', path='in')\n"
+        "ematix.stream('x', source=files, source_query='*', target=files, target_table='t', format='protobuff')\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ProjectError, match="unknown format 'protobuff'") as caught:
+        Project.load(tmp_path / "pipelines.py")
+    assert f"{tmp_path}/pipelines.py, line 3" in str(caught.value)

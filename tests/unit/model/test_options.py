@@ -29,7 +29,7 @@ def job(**options: Any) -> ematix.Job:  # noqa: ANN401 - options of ematix.job
     return made
 
 
-MODES = "allow_empty, compare, deletes, keys, order_by"
+MODES = "allow_empty, compare, deleted_by, deletes, keys, order_by"
 OVER_JOB = "Write @ematix.job(target=..., target_connection=...) over the function."
 OVER_TABLE = "Write @ematix.table(schema='...', name='...') over the class; both may be left out."
 

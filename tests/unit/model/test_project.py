@@ -51,6 +51,17 @@ def test_connections_that_are_only_named_are_listed_with_their_jobs() -> None:
     assert project.unresolved_connections() == {"shop": ("a", "c")}
 
 
+def test_the_connections_of_both_sides_of_a_join_and_of_its_state_are_the_projects() -> None:
+    left, right, store, kept = (ematix.MemoryConnection(name) for name in ("left", "right", "store", "kept"))
+    sides = [ematix.side(one.name, source=one, source_query="rows") for one in (left, right)]
+    paid = ematix.stream(
+        "paid", source=ematix.join(*sides, on="id", within="1 minute"), target=store, target_table="paid", state=kept
+    )
+    project = Project.of(paid)
+    assert set(project.connections) == {"left", "right", "store", "kept"}
+    assert project.unresolved_connections() == {}
+
+
 def test_order_respects_dependencies_through_jobs_that_are_not_asked_for() -> None:
     project = Project.of(job("c", "b"), job("b", "a"), job("a"))
     assert [one.name for one in project.order(["c", "a"])] == ["a", "c"]
@@ -116,3 +127,10 @@ def test_a_workflow_that_waits_for_its_own_job_is_a_circle() -> None:
     with pytest.raises(ProjectError) as caught:
         Project.of(ematix.workflow("nightly", jobs=[job("orders")], triggered_by="orders"))
     assert str(caught.value) == "workflows set each other off in a circle: nightly -> nightly"
+
+
+def test_a_workflow_may_wait_for_what_another_system_tells_of() -> None:
+    outside = "s3://lake/orders"
+    nightly = ematix.workflow("nightly", jobs=[job("orders")], triggered_by=[outside, "stock"])
+    project = Project.of(nightly, job("stock"))
+    assert project.workflows["nightly"].waits_for() == (outside, "stock")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -187,7 +186,8 @@ def test_slices_run_side_by_side_up_to_the_limit(store: RunStore) -> None:
     assert 1 < most <= 3
 
 
-def test_ctrl_c_rolls_the_running_slice_back_and_the_next_call_goes_on(store: RunStore) -> None:
+@pytest.mark.parametrize("hosted", [False, True], ids=["", "a runtime of Rust lets system calls go on"])
+def test_ctrl_c_rolls_the_running_slice_back_and_the_next_call_goes_on(store: RunStore, *, hosted: bool) -> None:
     calls: list[str] = []
 
     def body(run: Any) -> Iterator[pa.RecordBatch]:  # noqa: ANN401 - a RunContext
@@ -195,12 +195,14 @@ def test_ctrl_c_rolls_the_running_slice_back_and_the_next_call_goes_on(store: Ru
         day = len(store.slices("slow")) - 1
         for number in range(4):
             yield pa.record_batch({"n": [4 * day + number]})
-            if len(calls) == 3:
-                os.kill(os.getpid(), signal.SIGINT)
-                time.sleep(0.5)
+            if len(calls) == 3 and number == 0:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                time.sleep(2)
 
+    signal.siginterrupt(signal.SIGINT, not hosted)
     slow = declared("slow", body)
     result = fill(store, slow)
+    signal.siginterrupt(signal.SIGINT, True)  # noqa: FBT003 - takes no keywords
     assert result.interrupted
     assert statuses(result) == ["succeeded"] * 2 + ["cancelled"] * 5
     assert [one.error for one in result.slices[3:]] == ["not started"] * 4

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ematix_core.errors import ProjectError
 from ematix_core.model.message import inbox
 from ematix_core.model.trigger import all_of, any_of
+from ematix_core.store import SCHEDULER_LEASE, open_store
 from ematix_core.store.records import EventKind
 from tests.unit.scheduler.timeline import Timeline, at, unit
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def said(line: Timeline, minutes: float, name: str = "w") -> list[str]:
@@ -73,6 +78,31 @@ def test_a_running_one_shows_what_is_there_for_its_next_run() -> None:
         "next: if this run succeeds, it runs again when the tick of 2026-03-01 12:20 UTC has come",
     ]
     assert said(line, 20)[-1] == "next: if this run succeeds, it runs again at once"
+
+
+def test_one_whose_process_is_gone_says_so_and_who_carries_it_on(tmp_path: Path) -> None:
+    line = Timeline(unit("w", "a"), unit("m", messages=inbox("in", connection="drops", path="*.json")))
+    with open_store(f"sqlite:///{tmp_path / 'runs.db'}") as store:
+        lease = store.acquire_lease(SCHEDULER_LEASE, "first", 60)
+        assert lease is not None
+        runs = [store.begin_workflow("w", unit=True), store.begin_workflow("m", unit=True, token=lease.token)]
+    by_hand, scheduled = (run.workflow_run_id for run in runs)
+    line.start(10, "w", run_id=by_hand)
+    line.start(10, "m", run_id=scheduled)
+    assert said(line, 15)[0] == f"w is running since 2026-03-01 12:10:00 UTC (run {by_hand}); never succeeded"
+    lost = line.triggers.explain("w", at(15), runs)
+    assert (lost.state, lost.run_id, lost.since) == ("lost", by_hand, at(10))
+    assert [str(lost).splitlines()[number] for number in (0, -1)] == [
+        f"w has a run whose process is gone, begun 2026-03-01 12:10:00 UTC (run {by_hand}); never succeeded",
+        (
+            f"next: a scheduler records this run as failed, and `flow runs restart {by_hand}` goes on with it at once; "
+            "it runs again when a succeeds again"
+        ),
+    ]
+    assert str(line.triggers.explain("m", at(15), runs)).splitlines()[-1] == (
+        "next: a scheduler (`flow scheduler`, `flow run-due`) carries the run on, without the jobs that have "
+        "succeeded; when this run has ended, it runs again when a message has come"
+    )
 
 
 def test_after_a_failure_it_says_what_it_waits_for() -> None:

@@ -29,8 +29,6 @@ def test_a_connection_that_cannot_be_such_a_source_is_refused_before_anything_is
         poller(queue("in", connection=MemoryConnection("m"), table="q"))
     with pytest.raises(UnsupportedError, match="connection shop of kind sqlite has no folders"):
         poller(inbox("in", connection=SQLiteConnection("shop", path="shop.db")))
-    with pytest.raises(UnsupportedError, match="not supported yet"):
-        poller(inbox("in", connection=ObjectStoreConnection("cloud", path="s3://bucket/in")))
     with pytest.raises(UnknownConnectionError):
         poller(inbox("in", connection="nowhere"))
 

@@ -72,29 +72,3 @@ def test_null_never_wins_a_descending_order() -> None:
     for kind in ("duckdb", "sqlite"):
         assert 'ORDER BY "v" DESC' in flat(ranked, kind)
         assert "NULLS FIRST" not in flat(ranked, kind)
-
-
-@pytest.mark.parametrize(
-    ("sql", "tables"),
-    [
-        ("SELECT * FROM a JOIN x.b USING (id)", {"a", "x.b"}),
-        ('SELECT (SELECT max(v) FROM "C c") FROM a', {"C c", "a"}),
-        ("this is no SQL at all (", set()),
-    ],
-)
-def test_tables_that_a_query_reads_are_found(sql: str, tables: set[str]) -> None:
-    assert {str(table) for table in build.tables_in(sql, SQLITE)} == tables
-
-
-@pytest.mark.parametrize(
-    ("read", "kind", "same"),
-    [
-        (TableName("", "orders"), "postgres", True),
-        (TableName("Shop", "ORDERS"), "postgres", True),
-        (TableName("old", "orders"), "postgres", False),
-        (TableName("old", "orders"), "duckdb", True),  # a catalog, perhaps
-        (TableName("shop", "order"), "postgres", False),
-    ],
-)
-def test_names_that_may_mean_one_table_are_taken_for_one(read: TableName, kind: str, *, same: bool) -> None:
-    assert build.may_be(read, TableName("shop", "orders"), registry.dialect(kind)) is same

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ematix_core.backends import registry
 from ematix_core.engine.result import step_text
-from ematix_core.model.mode import append, merge, scd2, truncate
+from ematix_core.model.mode import Merge, Scd2, append, merge, scd2, truncate
 from ematix_core.model.table import Column, TableName
 from ematix_core.sql.ddl import Wanted, plan_ddl
 from ematix_core.strategies.plan import Change
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DIALECTS = ("duckdb", "sqlite")
 TABLE = TableName("", "orders")
 COLUMNS = (Column("id", BigInt, nullable=False), Column("name", Text), Column("at", TimestampTZ))
+GONE = Column("_deleted", Boolean)
 HASH = Column("row_hash", Text)
 _HISTORY = {"valid_from": TimestampTZ, "valid_to": TimestampTZ, "is_current": Boolean, "row_hash": Text}
 CASES: dict[str, tuple[Mode, dict[str, bool | str]]] = {
@@ -33,7 +34,11 @@ CASES: dict[str, tuple[Mode, dict[str, bool | str]]] = {
     "merge_new_table": (merge(keys="id"), {"new": True}),
     "merge": (merge(keys="id"), {}),
     "merge_latest_with_deletes": (merge(keys="id", order_by="at", deletes="delete"), {}),
+    "merge_changes": (merge(keys="id", deleted_by="_deleted"), {}),
+    "merge_changes_none_older": (merge(keys=["id", "name"], order_by="at", deleted_by="_deleted"), {}),
     "scd2_new_table": (scd2(keys="id"), {"new": True}),
+    "scd2_changes_load_time": (scd2(keys="id", deleted_by="_deleted"), {}),
+    "scd2_changes_event_time": (scd2(keys="id", event_time="at", deleted_by="_deleted"), {}),
     "scd2_load_time": (scd2(keys="id", deletes="close", ttl=timedelta(days=30)), {}),
     "scd2_event_time": (scd2(keys="id", event_time="at", deletes="close"), {}),
 }
@@ -55,17 +60,20 @@ def plan(case: str, kind: str) -> Plan:
     dialect = registry.dialect(kind)
     history = mode.name == "scd2"
     keyed = mode.name in {"merge", "scd2"} or "keyed" in given
+    passing = (GONE,) if getattr(mode, "deleted_by", None) else ()
+    keys = (isinstance(mode, Merge | Scd2) and mode.keys) or ("id",)
     added = (Column(name, kind_of, nullable=not inside or name == "valid_to") for name, kind_of in _HISTORY.items())
     table = (*COLUMNS, *added) if history else COLUMNS
-    wanted = Wanted(TABLE, table, merge_key=("id",) if keyed else (), current="is_current" if history else "")
+    wanted = Wanted(TABLE, table, merge_key=keys if keyed else (), current="is_current" if history else "")
     new = bool(given.get("new"))
     event_time = getattr(mode, "event_time", None)
     change = Change(
         target=TABLE,
-        columns=(*COLUMNS, HASH) if history else COLUMNS,
+        columns=(*COLUMNS, *passing, HASH) if history else (*COLUMNS, *passing),
+        passing=frozenset(column.name for column in passing),
         mode=mode,
-        keys=("id",) if keyed else (),
-        compare=tuple(c.name for c in COLUMNS[1:] if c.name != event_time) if keyed else (),
+        keys=keys if keyed else (),
+        compare=tuple(c.name for c in COLUMNS if c.name not in {event_time, *keys}) if keyed else (),
         new=new,
         staged=bool(given.get("staged")),
         since=str(given.get("since", "")),

@@ -49,7 +49,16 @@ def create_index(name: str, table: str, columns: Sequence[str], *, unique: bool 
         op.create_index(name, table, columns, unique=unique)
 
 
-def _owner() -> list[sa.Column[Any]]:
+def add_columns(table: str, *columns: sa.Column[Any]) -> None:
+    """Add the columns that are not there."""
+    present = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
+    for column in columns:
+        if column.name not in present:
+            op.add_column(table, column)
+
+
+def owner() -> list[sa.Column[Any]]:
+    """Return the columns that say whose a record is."""
     return [
         sa.Column("host", NAME, nullable=False),
         sa.Column("machine", NAME, nullable=False),
@@ -69,7 +78,7 @@ def _workflow_runs() -> None:
         sa.Column("started_at", TIME, nullable=False),
         sa.Column("finished_at", TIME),
         sa.Column("error", LONG_TEXT, nullable=False),
-        *_owner(),
+        *owner(),
     )
     create_index("ematix_workflow_runs_by_workflow", "ematix_workflow_runs", ["workflow", "started_at"])
     create_index("ematix_workflow_runs_by_start", "ematix_workflow_runs", ["started_at"])
@@ -94,7 +103,7 @@ def _runs() -> None:
         sa.Column("plan_hash", LONG_TEXT, nullable=False),
         sa.Column("error", LONG_TEXT, nullable=False),
         sa.Column("targets", sa.JSON, nullable=False),
-        *_owner(),
+        *owner(),
     )
     create_index("ematix_runs_active", "ematix_runs", ["active_job"], unique=True)
     create_index("ematix_runs_by_job", "ematix_runs", ["job", "started_at"])

@@ -7,7 +7,15 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from ematix_core.store.migrations.versions.r0001_runs import ID, LONG_TEXT, NAME, TIME, create_index, create_table
+from ematix_core.store.migrations.versions.r0001_runs import (
+    ID,
+    LONG_TEXT,
+    NAME,
+    TIME,
+    add_columns,
+    create_index,
+    create_table,
+)
 
 revision = "0002"
 down_revision = "0001"
@@ -21,14 +29,6 @@ def upgrade() -> None:
     _leases()
     _workflow_runs()
     _runs()
-
-
-def _add(table: str, *columns: sa.Column[Any]) -> None:
-    """Add the columns that are not there."""
-    present = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
-    for column in columns:
-        if column.name not in present:
-            op.add_column(table, column)
 
 
 def _control() -> list[sa.Column[Any]]:
@@ -84,7 +84,7 @@ def _leases() -> None:
 
 def _workflow_runs() -> None:
     table = "ematix_workflow_runs"
-    _add(
+    add_columns(
         table,
         sa.Column("unit", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("active", NAME),
@@ -103,7 +103,7 @@ def _workflow_runs() -> None:
 
 def _runs() -> None:
     table = "ematix_runs"
-    _add(
+    add_columns(
         table,
         sa.Column("slice", NAME, nullable=False, server_default=""),
         sa.Column("since", sa.BigInteger, nullable=False, server_default="0"),

@@ -42,6 +42,12 @@ def test_a_csv_line_that_does_not_fit_is_named_never_bent(lake: Lake, line: str,
     assert line in message
 
 
+@pytest.mark.parametrize("text", ["{}\n", "{}\n{}\n", "[1]\n", "5\n"])
+def test_json_lines_without_a_field_are_named(lake: Lake, text: str) -> None:
+    lake.write_text("a.jsonl", text)
+    assert "no line is a JSON object with a field (a.jsonl, line 1)" in failing(lake, "a.jsonl")
+
+
 @pytest.mark.parametrize("number", ["12345678901234567890", "9" * 50])
 @pytest.mark.parametrize("bad", ["1.7", "17e-1"])
 def test_a_number_beyond_64_bits_is_never_bent_either(lake: Lake, number: str, bad: str) -> None:

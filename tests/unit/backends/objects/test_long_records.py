@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from ematix_core.backends.objects.files import LocalFiles
 from ematix_core.backends.objects.records import USUAL, has_longer_line
 from ematix_core.backends.objects.text_files import LONGEST
+from ematix_core.backends.storage.local import LocalFolder
 from ematix_core.errors import BadRowError, ConversionError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def back(lake: Lake, form: str) -> list[str | None]:
 @pytest.mark.parametrize(("most", "longer"), [(70_009, True), (70_010, False), (3, True), (200_000, False)])
 def test_longest_line_is_found_at_the_cost_of_a_look(lake: Lake, most: int, longer: bool) -> None:
     lake.write_text("a.csv", "ab\n" * 30_000 + "x" * 70_010 + "\n" + "ab\n" * 30_000)
-    assert has_longer_line(LocalFiles(str(lake.root)).stat("a.csv"), most) is longer
+    assert has_longer_line(LocalFolder(str(lake.root)).stat("a.csv"), most) is longer
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])

@@ -94,7 +94,8 @@ def test_signal_that_comes_while_the_engine_works_lets_it_roll_back(url: str, fo
         "from ematix_core.scheduler.protocols import Task\n"
         f"task = Task(job='slow', workflow_run_id='w', trigger='t', modules=('slow.py',), store={url!r})\n"
         "button = Cancellation()\n"
-        "with stoppable(button):\n    print(perform(task, cancellation=button).status, flush=True)\n"
+        "with stoppable(button):\n    done = perform(task, cancellation=button)\n"
+        "print('cancelled' if done.status == 'cancelled' else done, flush=True)\n"
     )
     (folder / "slow.py").write_text(
         "import pipelines, ematix_core as ematix\nfrom pathlib import Path\n"

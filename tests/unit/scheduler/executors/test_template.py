@@ -98,10 +98,10 @@ def test_module_whose_import_comes_to_no_end_is_given_up(place: Place, monkeypat
 
 
 def test_task_that_is_killed_before_the_template_is_ready_ends_at_once(place: Place) -> None:
-    (place.folder / "slow.py").write_text("import time\ntime.sleep(5)\nfrom pipelines import *\n", encoding="utf-8")
+    (place.folder / "slow.py").write_text("import time\ntime.sleep(12)\nfrom pipelines import *\n", encoding="utf-8")
     started = place.start("family", modules=("slow.py",))
     started.running.kill()
-    assert started.ending(3) == Ending(None, "ended before its process was there")
+    assert started.ending(9) == Ending(None, "ended before its process was there")
     assert place.run("good", modules=("slow.py",)).status is Status.SUCCEEDED
     assert not (place.folder / "family.pid").exists()
 

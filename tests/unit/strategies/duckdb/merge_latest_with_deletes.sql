@@ -78,6 +78,9 @@ WHERE
   "t"."id" = "s"."id"
   AND (
     "t"."name" IS DISTINCT FROM "s"."name" OR "t"."at" IS DISTINCT FROM "s"."at"
+  )
+  AND (
+    "t"."at" IS NULL OR "s"."at" >= "t"."at"
   );
 
 -- insert | counts inserted | into orders

@@ -22,21 +22,19 @@ WHERE
   )
 LIMIT 5;
 
--- drop repeated rows
-CREATE TEMPORARY TABLE "_ematix_staging_rows" AS
-SELECT DISTINCT
-  "id",
-  "name",
-  "at",
-  "row_hash"
-FROM "_ematix_staging";
-
--- check keys are unique
+-- check events are unique
 SELECT
   "id",
   "at",
   COUNT(*) AS "rows"
-FROM "_ematix_staging_rows"
+FROM (
+  SELECT DISTINCT
+    "id",
+    "name",
+    "at",
+    "row_hash"
+  FROM "_ematix_staging"
+) AS "d"
 GROUP BY
   "id",
   "at"
@@ -73,25 +71,42 @@ HAVING
   COUNT(*) > 1
 LIMIT 5;
 
+-- find stored versions
+CREATE TEMPORARY TABLE "_ematix_staging_stored" AS
+SELECT
+  "t"."id",
+  "t"."name",
+  "t"."at",
+  "t"."row_hash",
+  "t"."valid_from",
+  "t"."valid_to"
+FROM "orders" AS "t"
+JOIN (
+  SELECT
+    "id",
+    MIN("at") AS "_since"
+  FROM "_ematix_staging"
+  GROUP BY
+    "id"
+) AS "f"
+  ON "t"."id" = "f"."id"
+WHERE
+  "t"."valid_to" IS NULL OR "t"."valid_to" >= "f"."_since";
+
 -- find affected keys
 CREATE TEMPORARY TABLE "_ematix_staging_affected" AS
 SELECT DISTINCT
   "s"."id"
-FROM "_ematix_staging_rows" AS "s"
+FROM "_ematix_staging" AS "s"
+LEFT JOIN "_ematix_staging_stored" AS "o"
+  ON "o"."id" = "s"."id"
+  AND "o"."valid_from" <= "s"."at"
+  AND (
+    "o"."valid_to" IS NULL OR "s"."at" < "o"."valid_to"
+  )
 WHERE
-  NOT EXISTS(
-    SELECT
-      1
-    FROM "orders" AS "t"
-    WHERE
-      "t"."id" = "s"."id"
-      AND "t"."valid_from" <= "s"."at"
-      AND (
-        "t"."valid_to" IS NULL OR "s"."at" < "t"."valid_to"
-      )
-      AND NOT (
-        "t"."name" IS DISTINCT FROM "s"."name"
-      )
+  "o"."id" IS NULL OR (
+    "o"."name" IS DISTINCT FROM "s"."name"
   );
 
 -- make timelines
@@ -103,7 +118,26 @@ SELECT
   "row_hash",
   "_at",
   "_until",
-  "_kind"
+  "_kind",
+  "_there",
+  CASE
+    WHEN "_kind" IN (0) AND "_there" IN (0)
+    THEN 1
+    WHEN "_kind" IN (0)
+    AND (
+      "_there" IN (2) AND (
+        "_end" IS NULL AND NOT "_until" IS NULL
+      )
+    )
+    THEN 4
+    WHEN "_kind" IN (0)
+    THEN 3
+    WHEN "_kind" IN (1) OR "_end" IS NOT DISTINCT FROM "_until"
+    THEN 0
+    WHEN "_end" IS NULL AND NOT "_until" IS NULL
+    THEN 2
+    ELSE 3
+  END AS "_write"
 FROM (
   SELECT
     "id",
@@ -112,6 +146,8 @@ FROM (
     "row_hash",
     "_at",
     "_kind",
+    "_there",
+    "_end",
     LEAD("_at") OVER (PARTITION BY "id" ORDER BY "_at" ASC) AS "_until"
   FROM (
     SELECT
@@ -120,7 +156,9 @@ FROM (
       "at",
       "row_hash",
       "_at",
-      "_kind"
+      "_kind",
+      "_there",
+      "_end"
     FROM (
       SELECT
         "id",
@@ -129,6 +167,8 @@ FROM (
         "row_hash",
         "_at",
         "_kind",
+        "_there",
+        "_end",
         LAG("name") OVER (PARTITION BY "id" ORDER BY "_at" ASC) AS "_before_0",
         LAG("_kind") OVER (PARTITION BY "id" ORDER BY "_at" ASC) AS "_before_1"
       FROM (
@@ -139,6 +179,8 @@ FROM (
           "row_hash",
           "_at",
           "_kind",
+          "_there",
+          "_end",
           ROW_NUMBER() OVER (PARTITION BY "id", "_at" ORDER BY "_kind" ASC) AS "_first"
         FROM (
           SELECT
@@ -147,115 +189,123 @@ FROM (
             "s"."at",
             "s"."row_hash",
             "s"."at" AS "_at",
-            0 AS "_kind"
-          FROM "_ematix_staging_rows" AS "s"
-          WHERE
-            EXISTS(
-              SELECT
-                1
-              FROM "_ematix_staging_affected" AS "a"
-              WHERE
-                "a"."id" = "s"."id"
+            0 AS "_kind",
+            CASE WHEN NOT "o"."id" IS NULL THEN 2 WHEN NOT "n"."id" IS NULL THEN 1 ELSE 0 END AS "_there",
+            "o"."valid_to" AS "_end"
+          FROM "_ematix_staging" AS "s"
+          JOIN "_ematix_staging_affected" AS "a"
+            ON "a"."id" = "s"."id"
+          LEFT JOIN "_ematix_staging_stored" AS "o"
+            ON (
+              "o"."id" = "s"."id" AND "o"."valid_from" = "s"."at"
             )
-            AND NOT EXISTS(
-              SELECT
-                1
-              FROM "orders" AS "t"
-              WHERE
-                "t"."id" = "s"."id"
-                AND "t"."valid_from" = "s"."at"
-                AND (
-                  "t"."valid_to" IS NULL OR "t"."valid_from" < "t"."valid_to"
-                )
-                AND NOT (
-                  "t"."name" IS DISTINCT FROM "s"."name"
-                )
+            AND (
+              "o"."valid_to" IS NULL OR "o"."valid_from" < "o"."valid_to"
+            )
+          LEFT JOIN (
+            SELECT DISTINCT
+              "o"."id",
+              "o"."valid_from"
+            FROM "_ematix_staging_stored" AS "o"
+            WHERE
+              NOT (
+                "o"."valid_to" IS NULL OR "o"."valid_from" < "o"."valid_to"
+              )
+          ) AS "n"
+            ON "n"."id" = "s"."id" AND "n"."valid_from" = "s"."at"
+          WHERE
+            (
+              "o"."id" IS NULL OR (
+                "o"."name" IS DISTINCT FROM "s"."name"
+              )
             )
           UNION ALL
           SELECT
-            "t"."id",
-            "t"."name",
-            "t"."at",
-            "t"."row_hash",
-            "t"."valid_from" AS "_at",
-            1 AS "_kind"
-          FROM "orders" AS "t"
+            "o"."id",
+            "o"."name",
+            "o"."at",
+            "o"."row_hash",
+            "o"."valid_from" AS "_at",
+            2 AS "_kind",
+            2 AS "_there",
+            "o"."valid_to" AS "_end"
+          FROM "_ematix_staging_stored" AS "o"
+          JOIN "_ematix_staging_affected" AS "a"
+            ON "a"."id" = "o"."id"
           WHERE
-            EXISTS(
-              SELECT
-                1
-              FROM "_ematix_staging_affected" AS "a"
-              WHERE
-                "a"."id" = "t"."id"
-            )
-            AND (
-              "t"."valid_to" IS NULL OR "t"."valid_from" < "t"."valid_to"
+            (
+              "o"."valid_to" IS NULL OR "o"."valid_from" < "o"."valid_to"
             )
           UNION ALL
           SELECT
-            "t"."id",
-            "t"."name",
-            "t"."at",
-            "t"."row_hash",
-            "t"."valid_to" AS "_at",
-            2 AS "_kind"
-          FROM "orders" AS "t"
+            "o"."id",
+            "o"."name",
+            "o"."at",
+            "o"."row_hash",
+            "o"."valid_to" AS "_at",
+            3 AS "_kind",
+            0 AS "_there",
+            "o"."valid_to" AS "_end"
+          FROM "_ematix_staging_stored" AS "o"
+          JOIN "_ematix_staging_affected" AS "a"
+            ON "a"."id" = "o"."id"
           WHERE
-            EXISTS(
-              SELECT
-                1
-              FROM "_ematix_staging_affected" AS "a"
-              WHERE
-                "a"."id" = "t"."id"
+            (
+              "o"."valid_to" IS NULL OR "o"."valid_from" < "o"."valid_to"
             )
-            AND (
-              "t"."valid_to" IS NULL OR "t"."valid_from" < "t"."valid_to"
-            )
-            AND NOT "t"."valid_to" IS NULL
+            AND NOT "o"."valid_to" IS NULL
         ) AS "e"
       ) AS "k"
       WHERE
-        "_first" = 1
+        "_first" IN (1)
     ) AS "c"
     WHERE
       NOT (
-        "_kind" <> 2
+        "_kind" IN (0, 2)
         AND (
-          NOT "_before_1" IS NULL AND "_before_1" <> 2
+          NOT "_before_1" IS NULL AND "_before_1" IN (0, 2)
         )
         AND "name" IS NOT DISTINCT FROM "_before_0"
       )
   ) AS "d"
 ) AS "v"
 WHERE
-  "_kind" <> 2;
+  "_kind" IN (0, 1, 2);
 
 -- count | counts applied
 SELECT
   COUNT(*)
-FROM "_ematix_staging_timeline"
+FROM "_ematix_staging_timeline" AS "l"
 WHERE
-  "_kind" = 0;
+  "l"."_kind" IN (0);
 
 -- remove absorbed versions | counts deleted
 DELETE FROM "orders" AS "t"
 WHERE
-  EXISTS(
+  ("t"."id", "t"."valid_from") IN (
     SELECT
-      1
-    FROM "_ematix_staging_affected" AS "a"
+      "o"."id",
+      "o"."valid_from"
+    FROM "_ematix_staging_stored" AS "o"
+    JOIN "_ematix_staging_affected" AS "a"
+      ON "a"."id" = "o"."id"
     WHERE
-      "a"."id" = "t"."id"
+      (
+        "o"."valid_to" IS NULL OR "o"."valid_from" < "o"."valid_to"
+      )
+      AND NOT EXISTS(
+        SELECT
+          1
+        FROM "_ematix_staging_timeline" AS "s"
+        WHERE
+          (
+            "o"."id" = "s"."id" AND "o"."valid_from" = "s"."_at"
+          )
+          AND "s"."_kind" IN (0, 2)
+      )
   )
   AND (
     "t"."valid_to" IS NULL OR "t"."valid_from" < "t"."valid_to"
-  )
-  AND NOT EXISTS(
-    SELECT
-      1
-    FROM "_ematix_staging_timeline" AS "s"
-    WHERE
-      "t"."id" = "s"."id" AND "t"."valid_from" = "s"."_at"
   );
 
 -- close versions | counts closed
@@ -265,8 +315,8 @@ WHERE
   (
     "t"."id" = "s"."id" AND "t"."valid_from" = "s"."_at"
   )
-  AND "t"."valid_to" IS NULL
-  AND NOT "s"."_until" IS NULL;
+  AND "s"."_write" IN (2, 4)
+  AND "t"."valid_to" IS NULL;
 
 -- correct versions | counts updated
 UPDATE "orders" AS "t" SET "name" = "s"."name", "at" = "s"."at", "valid_to" = "s"."_until", "is_current" = "s"."_until" IS NULL, "row_hash" = "s"."row_hash"
@@ -275,11 +325,12 @@ WHERE
   (
     "t"."id" = "s"."id" AND "t"."valid_from" = "s"."_at"
   )
+  AND "s"."_write" IN (3, 4)
   AND (
     (
-      "t"."name" IS DISTINCT FROM "s"."name"
+      "t"."valid_to" IS NULL OR "t"."valid_from" < "t"."valid_to"
     )
-    OR "t"."valid_to" IS DISTINCT FROM "s"."_until"
+    OR "s"."_there" IN (1)
   );
 
 -- open versions | counts inserted | into orders
@@ -293,13 +344,7 @@ SELECT
   "s"."row_hash"
 FROM "_ematix_staging_timeline" AS "s"
 WHERE
-  NOT EXISTS(
-    SELECT
-      1
-    FROM "orders" AS "t"
-    WHERE
-      "t"."id" = "s"."id" AND "t"."valid_from" = "s"."_at"
-  );
+  "s"."_write" IN (1);
 
 -- count | counts applied
 SELECT
@@ -329,7 +374,9 @@ WHERE
       1
     FROM "_ematix_staging_timeline" AS "l"
     WHERE
-      "l"."id" = "s"."id" AND "l"."_at" = "s"."at" AND "l"."_kind" = 0
+      (
+        "l"."id" = "s"."id" AND "l"."_at" = "s"."at"
+      ) AND "l"."_kind" IN (0)
   );
 
 -- open versions | counts inserted | binds load_time | into orders
@@ -389,7 +436,7 @@ WHERE
   );
 
 -- drop work table
-DROP TABLE "_ematix_staging_rows";
+DROP TABLE "_ematix_staging_stored";
 
 -- drop work table
 DROP TABLE "_ematix_staging_affected";

@@ -70,6 +70,9 @@ WHERE
   "t"."id" = "s"."id"
   AND (
     "t"."name" IS NOT "s"."name" OR "t"."at" IS NOT "s"."at"
+  )
+  AND (
+    "t"."at" IS NULL OR "s"."at" >= "t"."at"
   );
 
 -- insert | counts inserted | into orders

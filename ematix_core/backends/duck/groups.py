@@ -1,0 +1,38 @@
+"""The row groups of Parquet files: DuckDB holds one for each thread, as it is in the file, and cannot spill it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ematix_core.backends.duck.connection import driver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from duckdb import DuckDBPyConnection
+
+_SMALL = 8_000_000
+"""Bytes of a row group that the usual limit has room for: DuckDB itself writes lineitem in groups of 5 MB."""
+_LOOKED_AT = 16
+
+
+def largest_group(connection: DuckDBPyConnection, files: Iterable[tuple[str, int]]) -> int:
+    """Return the bytes of the largest row group in these Parquet files; 0 when it is none that matters.
+
+    `files` are locations with sizes in bytes. A row group is no larger than its file, so that only the footers of large
+    files are read, and of those 16 at most.
+    """
+    largest = _SMALL
+    for location, size in sorted(files, key=lambda one: one[1], reverse=True)[:_LOOKED_AT]:
+        if size <= largest:
+            break
+        path = location.replace("'", "''")
+        query = (
+            "SELECT max(packed) FROM (SELECT sum(total_compressed_size) AS packed"  # noqa: S608 - a quoted path
+            f" FROM parquet_metadata('{path}') GROUP BY row_group_id)"
+        )
+        with suppress(driver().Error):  # a damaged file: reading it says so
+            ((found,),) = connection.execute(query).fetchall()
+            largest = max(largest, int(found or 0))
+    return largest if largest > _SMALL else 0

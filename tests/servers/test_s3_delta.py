@@ -1,0 +1,90 @@
+"""What Delta tables in an object store can do beyond loads: maintenance, versions, the change feed, other readers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+import ematix_core as ematix
+from ematix_core.backends import registry
+from ematix_core.backends.protocols import Query
+from ematix_core.model.connection import DeltaConnection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ematix_core.engine.result import RunResult
+    from tools.servers.bucket import Bucket
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def connection(s3: Bucket) -> DeltaConnection:
+    return DeltaConnection("lake", path=s3.s3_url, options=s3.options)
+
+
+def load(s3: Bucket, rows: dict[str, list[Any]], **options: Any) -> RunResult:  # noqa: ANN401 - what a job takes
+    @ematix.job(name="orders", target="silver.orders", target_connection=connection(s3), **options)
+    def orders() -> pa.Table:
+        return pa.table(rows)
+
+    return orders.run()
+
+
+def read(s3: Bucket, sql: str) -> list[dict[str, Any]]:
+    source = registry.source(connection(s3))
+    try:
+        return source.read(Query(sql=sql)).read_all().to_pylist()
+    finally:
+        source.close()
+
+
+def test_maintenance_after_loads_leaves_the_rows(s3: Bucket) -> None:
+    steps = [ematix.optimize(every=3), ematix.checkpoint(every=3), ematix.vacuum(every=3)]
+    for number in range(4):
+        result = load(s3, {"k": [number]}, maintenance=steps)
+        assert not result.targets[0].warnings
+    assert read(s3, "SELECT k FROM silver.orders ORDER BY k") == [{"k": number} for number in range(4)]
+    assert any(key.endswith(".checkpoint.parquet") for key in s3.keys())  # noqa: SIM118 - a method of Bucket
+    assert "OPTIMIZE" in {entry["operation"] for entry in table(s3).history()}
+
+
+def test_earlier_versions_and_their_changes_are_read(s3: Bucket) -> None:
+    write_deltalake(
+        f"{s3.s3_url}/silver/orders", pa.table({"k": [1, 2]}), storage_options=s3.environ,
+        configuration={"delta.enableChangeDataFeed": "true"},
+    )  # fmt: skip
+    table(s3).delete("k = 1")
+    assert read(s3, 'SELECT k FROM "silver/orders@v0" ORDER BY k') == [{"k": 1}, {"k": 2}]
+    changes = read(s3, 'SELECT k, _change_type AS what FROM "silver/orders@changes v1"')
+    assert changes == [{"k": 1, "what": "delete"}]
+
+
+def test_others_read_what_was_merged(s3: Bucket) -> None:
+    load(s3, {"k": [1, 2], "v": ["a", "b"]}, mode=ematix.merge(keys="k"))
+    load(s3, {"k": [2, 3], "v": ["B", "c"]}, mode=ematix.merge(keys="k"))
+    found = pl.read_delta(f"{s3.s3_url}/silver/orders", storage_options=s3.environ).sort("k")
+    assert found.to_dict(as_series=False) == {"k": [1, 2, 3], "v": ["a", "B", "c"]}
+
+
+def test_a_table_in_a_bucket_is_read_by_the_session_of_a_duckdb_file(s3: Bucket, tmp_path: Path) -> None:
+    load(s3, {"k": [1, 2]})
+    warehouse = ematix.DuckDBConnection("warehouse", path=str(tmp_path / "warehouse.duckdb"))
+
+    @ematix.job(target="orders", source_connection=connection(s3), target_connection=warehouse)
+    def orders() -> str:
+        return "SELECT k FROM silver.orders"
+
+    assert orders.run().inserted == 2
+    assert orders.run().inserted == 2
+
+
+def table(s3: Bucket) -> DeltaTable:
+    return DeltaTable(f"{s3.s3_url}/silver/orders", storage_options=s3.environ)

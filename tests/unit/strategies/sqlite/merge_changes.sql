@@ -1,0 +1,67 @@
+-- stage rows | counts staged | into _ematix_staging
+
+-- check keys are present
+SELECT
+  "id"
+FROM "_ematix_staging"
+WHERE
+  (
+    "id" IS NULL
+  )
+LIMIT 5;
+
+-- check keys are unique
+CREATE UNIQUE INDEX "_ematix_staging_unique" ON "_ematix_staging"("id");
+
+-- check the target's keys
+SELECT
+  "t"."id"
+FROM "orders" AS "t"
+WHERE
+  EXISTS(
+    SELECT
+      1
+    FROM "_ematix_staging" AS "s"
+    WHERE
+      "s"."id" = "t"."id"
+  )
+GROUP BY
+  "t"."id"
+HAVING
+  COUNT(*) > 1
+LIMIT 5;
+
+-- delete | counts deleted
+DELETE FROM "orders" AS "t"
+WHERE
+  "t"."id" IN (
+    SELECT
+      "s"."id"
+    FROM "_ematix_staging" AS "s"
+    WHERE
+      COALESCE("s"."_deleted", FALSE)
+  );
+
+-- update | counts updated
+UPDATE "orders" AS "t" SET "name" = "s"."name", "at" = "s"."at"
+FROM "_ematix_staging" AS "s"
+WHERE
+  "t"."id" = "s"."id"
+  AND (
+    "t"."name" IS NOT "s"."name" OR "t"."at" IS NOT "s"."at"
+  )
+  AND NOT COALESCE("s"."_deleted", FALSE);
+
+-- insert | counts inserted | into orders
+SELECT
+  "s"."id",
+  "s"."name",
+  "s"."at"
+FROM "_ematix_staging" AS "s"
+LEFT JOIN "orders" AS "t"
+  ON "t"."id" = "s"."id"
+WHERE
+  "t"."id" IS NULL AND NOT COALESCE("s"."_deleted", FALSE);
+
+-- drop staging
+DROP TABLE "_ematix_staging";
