@@ -41,7 +41,7 @@ def explained(what: str, *, kind: str = "", hint: str = "") -> Callable[[Callabl
 def explained_decorator(what: str, *, kind: str, hint: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """As `explained`, for a function that makes a decorator of functions: raises where it is put over one.
 
-    So the message has the name of what it declares. `hint` is for one without parentheses.
+    So the message has the name of what it declares. `hint` is for one without parentheses, or without a function.
     """
 
     def wrap(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -49,21 +49,44 @@ def explained_decorator(what: str, *, kind: str, hint: str) -> Callable[[Callabl
         def call(*args: _P.args, **options: _P.kwargs) -> _R:
             found = misuse(function, what, args, options) or refers_to_broken(args, options)
             named = str(options.get("name") or "")
+            place = f"{kind} {named}" if named else ""
             if found is None:
-                return cast("_R", breakable(cast("Callable[..., Any]", function(*args, **options)), name=named))
+                absent = DeclarationError(f"{what}(...) has no function", where=place, hint=hint)
+                declare = cast("Callable[..., Any]", function(*args, **options))
+                return cast("_R", Undecorated(breakable(declare, name=named), absent))
             bare = len(args) == 1 and inspect.isfunction(args[0])
             error = DeclarationError(f"{what} stands without options", hint=hint) if bare else found
 
             def refuse(body: Callable[..., Any]) -> NoReturn:
-                raise error.at(f"{kind} {options.get('name') or body.__name__}")
+                raise error.at(place or f"{kind} {body.__name__}")
 
             if bare:
                 return cast("_R", breakable(refuse)(cast("Callable[..., Any]", args[0])))
-            return cast("_R", breakable(refuse, name=named))
+            return cast("_R", Undecorated(breakable(refuse, name=named), error.at(place) if place else error))
 
         return call
 
     return wrap
+
+
+class Undecorated:
+    """What declares a function, before it has one: to be called with it. As anything else, `error` is raised."""
+
+    def __init__(self, declare: Callable[..., Any], error: DeclarationError) -> None:
+        self._declare = declare
+        self.error = error
+        self.used = False
+
+    def __call__(self, body: Callable[..., Any]) -> Any:  # noqa: ANN401 - the declaration of the function
+        """Declare the function."""
+        self.used = True
+        return self._declare(body)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Raise DeclarationError: what is asked for is the declaration's."""
+        if name.startswith("__"):  # asked by Python's own machinery, which takes no other answer
+            raise AttributeError(name)
+        raise self.error
 
 
 def misuse(

@@ -12,6 +12,7 @@ from ematix_core.model.broken import Broken, keep_good
 from ematix_core.model.connection import Connection
 from ematix_core.model.graph import levels
 from ematix_core.model.job import Job
+from ematix_core.model.options import Undecorated
 from ematix_core.model.problems import Problem, problems
 from ematix_core.model.stream import Stream
 from ematix_core.model.table import TableDef
@@ -179,6 +180,7 @@ class _Collection:
         self.workflows: dict[str, Workflow] = {}
         self.streams: dict[str, Stream] = {}
         self.broken: list[Broken] = []
+        self.undecorated: list[str] = []  # messages
         self.duplicates: list[tuple[str, str, str]] = []  # kind, name, message
         self._seen: dict[int, object] = {}
         self._places: dict[int, str] = {}
@@ -192,6 +194,8 @@ class _Collection:
         match value:
             case Broken():
                 self.broken.append(value)
+            case Undecorated(used=False):
+                self.undecorated.append(str(value.error.at(f"module {place}")))
             case Connection():
                 self._claim("connection", self.connections, value.name, value)
                 self._add_all(getattr(value, "sources", ()), place)
@@ -224,11 +228,15 @@ class _Collection:
         self.duplicates.append((kind, name, f"two {kind}s are named {name!r}{where}"))
 
     def problems(self) -> list[Problem]:
-        """Return a problem for each name that two declarations claim; a connection's is about those that use it."""
-        return [
+        """Return a problem for each name that two declarations claim, and for each decorator without its function.
+
+        That of a connection's name is about those that use it.
+        """
+        twice = [
             Problem(text, self._users(name) if kind == "connection" else (name,))
             for kind, name, text in self.duplicates
         ]
+        return twice + [Problem(text, ()) for text in self.undecorated]
 
     def _users(self, connection: str) -> tuple[str, ...]:
         jobs = [job.name for job in self.jobs.values() if connection in job.connection_names]

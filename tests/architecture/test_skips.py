@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 SKIPPED = 'import pytest\n\n\ndef test_one():\n    pytest.skip("no server")\n'
 PASSED = "def test_one():\n    pass\n"
+FAILED = SKIPPED + "\n\ndef test_two():\n    raise AssertionError\n"
+A_TEST_WAS_SKIPPED = 6  # unlike pytest.ExitCode.TESTS_FAILED, after which CI tries again what failed
 
 
 @pytest.mark.parametrize(
     ("continuous", "source", "exit_code", "summary"),
     [
-        ("true", SKIPPED, pytest.ExitCode.TESTS_FAILED, "test_it.py::test_one: Skipped: no server"),
+        ("true", SKIPPED, A_TEST_WAS_SKIPPED, "test_it.py::test_one: Skipped: no server"),
+        ("true", FAILED, A_TEST_WAS_SKIPPED, "test_it.py::test_one: Skipped: no server"),
         ("true", PASSED, pytest.ExitCode.OK, "skipped tests: 0"),
         ("", SKIPPED, pytest.ExitCode.OK, "1 skipped"),
     ],

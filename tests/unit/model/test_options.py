@@ -10,12 +10,13 @@ import pytest
 
 import ematix_core as ematix
 from ematix_core import expect
-from ematix_core.errors import DeclarationError
+from ematix_core.errors import DeclarationError, ProjectError
 from ematix_core.model.options import listed
 from ematix_core.types import BigInt  # noqa: TC001 - the table decorator reads it
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ematix_core import TableDef
 
@@ -74,6 +75,39 @@ def test_a_wrong_option_is_named_with_the_right_one(make: Callable[[], object], 
     with pytest.raises(DeclarationError) as caught:
         make()
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("declare", "message"),
+    [
+        (lambda: ematix.job(target="t"), f"@ematix.job(...) has no function\n{OVER_JOB}"),
+        (lambda: ematix.job(name="load", target="t"), f"@ematix.job(...) has no function (job load)\n{OVER_JOB}"),
+        (lambda: ematix.job(name="load", tagret="t"),  # type: ignore[call-arg]  # the mistake
+         "@ematix.job has no option 'tagret' (job load)\nDid you mean 'target'?"),
+        (lambda: ematix.job("load"), "@ematix.job takes its options by name\nWrite name=value. Known: "),  # type: ignore[call-arg]  # the mistake
+    ],
+)  # fmt: skip
+def test_what_has_no_function_yet_says_so(declare: Callable[[], Any], message: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        declare().run()
+    assert str(caught.value).startswith(message)
+
+
+def test_a_decorator_of_a_project_that_has_no_function_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "forgotten.py"
+    module.write_text(
+        "import ematix_core as ematix\n"
+        "warehouse = ematix.DuckDBConnection('warehouse', path='w.duckdb')\n"
+        "daily = ematix.job(target='days', target_connection=warehouse)\n"
+        "days = daily(lambda: 'SELECT 1 AS day')\n"
+        "load = ematix.job(name='load', target='t', target_connection=warehouse)\n"
+    )
+    message = f"@ematix.job(...) has no function (module forgotten, job load)\n{OVER_JOB}"
+    with pytest.raises(ProjectError) as caught:
+        ematix.Project.load(module)
+    assert str(caught.value) == message
+    project, left_out = ematix.Project.load_good(module)
+    assert (list(project.jobs), left_out) == (["<lambda>"], (message,))
 
 
 def test_a_table_needs_no_parentheses() -> None:
