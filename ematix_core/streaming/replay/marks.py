@@ -10,6 +10,7 @@ from ematix_core.backends.protocols import LoadRecord
 from ematix_core.errors import ConflictError
 from ematix_core.failpoint import failpoint
 from ematix_core.sql import letters as statements
+from ematix_core.streaming.letter_changes import change_letters
 from ematix_core.streaming.letters import NEW, PARKED, REPLAYED
 
 if TYPE_CHECKING:
@@ -154,11 +155,14 @@ class LakeMarks:
             return
         # All letters of a load came with it: one that came later, of the same record, is of another load.
         ids, loads = sorted({one for one, _ in noted}), sorted({load for _, load in noted})
-        with self.letters.target.session() as session:
-            session.columns(self.letters.table)
+
+        def change(session: Session) -> int:
             if ids:
                 self.letters.mark(session, ids, loads)
             self.letters.fail(session, failed)
+            return len(ids) + len(failed)
+
+        change_letters(self.letters.target, self.letters.table, change)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.errors import UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.sql import letters as statements
 from ematix_core.streaming.letters import COLUMNS, NEW, letters_table
@@ -47,14 +46,8 @@ class TableReplay:
         return Replayed(loaded, failed)
 
     def _marks(self, landing: Landing) -> TransactionMarks | LakeMarks:
-        dialect = landing.target.dialect
-        if not dialect.ddl:
-            raise UnsupportedError(
-                f"{dialect.name} cannot change letters: files are written once",
-                hint="Consume again with --from, in a mode that takes a row once: merge.",
-            )
         letters = Letters(self._stream.name, self._table, landing.target)
-        if dialect.name == "delta":  # its tables have commits of their own
+        if landing.target.dialect.commits_each_table:
             return LakeMarks(letters, self._target.name, self._env.clock)
         return TransactionMarks(letters)
 
