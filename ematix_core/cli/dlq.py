@@ -127,8 +127,8 @@ def replay(
 ) -> None:  # fmt: skip
     """Decode, shape and load letters again.
 
-    What is loaded is marked, and is never loaded twice; what fails again keeps its letter, with the new error. Exit code
-    1 when one did.
+    What is loaded is marked, and never loaded twice; what fails again keeps its letter, with the new error. Exit code 1
+    when one did.
     """
     from ematix_core.streaming.replay import replay_letters
 

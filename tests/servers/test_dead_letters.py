@@ -97,7 +97,7 @@ def begun(work: Callable[[], Any], seconds: float | None) -> Thread:
     return thread
 
 
-def verdict(orders: Stream, store: Connection) -> tuple[dict[str, str], list[int]]:
+def verdict(orders: Stream, store: Connection) -> tuple[dict[str, str], list[Any]]:
     """Return the state of each letter, and the rows that were loaded, in order."""
     letters = list_letters(orders)
     assert sum(letters.counts.values()) == len(letters.letters)
@@ -106,7 +106,7 @@ def verdict(orders: Stream, store: Connection) -> tuple[dict[str, str], list[int
         rows = source.read(Query(table="orders")).read_all()
     finally:
         source.close()
-    return {one["letter_id"]: one["state"] for one in letters.letters}, sorted(rows.column("v").to_pylist())
+    return {one["letter_id"]: one["state"] for one in letters.letters}, rows.sort_by("v").column("v").to_pylist()
 
 
 def test_a_letter_that_comes_while_another_is_parked_stays(

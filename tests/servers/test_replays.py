@@ -66,13 +66,13 @@ def on_s3(bucket: Bucket) -> Connection:
     return ematix.ObjectStoreConnection("lake", path=bucket.s3_url, options=bucket.options)
 
 
-def ids(lake: Connection) -> list[int]:
+def ids(lake: Connection, table: str = "clicks") -> list[Any]:
     source = registry.source(lake)
     try:
-        found: list[int] = source.read(Query(table="clicks")).read_all().column("id").to_pylist()
+        found = source.read(Query(table=table)).read_all().sort_by("id").column("id").to_pylist()
     finally:
         source.close()
-    return sorted(found)
+    return found
 
 
 def test_letters_are_loaded_all_together_or_one_and_those_that_fail_again_say_so(
@@ -148,6 +148,32 @@ def test_a_letter_that_is_there_twice_is_loaded_once(
     assert replay_letters(declared(topic, events, lake, "coalesce(TRY_CAST(id AS BIGINT), 2)")).loaded == 1
     assert list_letters(stream).counts == {"new": 0, "parked": 0, "replayed": 2}
     assert ids(lake) == [1, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "delta", "files"])
+def test_targets_that_share_a_table_of_letters_each_load_their_own(
+    kafka: KafkaCluster, topic: str, events: Connection, kind: str, tmp_path: Path
+) -> None:
+    store: Connection = {
+        "sqlite": ematix.SQLiteConnection("store", path=str(tmp_path / "store.sqlite")),
+        "delta": ematix.DeltaConnection("store", path=str(tmp_path)),
+        "files": ematix.ObjectStoreConnection("store", path=str(tmp_path)),
+    }[kind]
+
+    def both(sql: str) -> Stream:
+        into = [ematix.target(name, connection=store) for name in ("clicks", "copies")]
+        return ematix.stream(
+            topic, source=events, source_query=topic, targets=into, on_error="dead_letter", dead_letter="dead",
+            transform_sql=f"SELECT {sql} AS id FROM source",
+        )  # fmt: skip
+
+    kafka.produce(topic, [GOOD, BAD])
+    stream = both("CAST(id AS BIGINT)")
+    stream.consume(until_idle=True)
+    assert list_letters(stream).counts["new"] == 2
+    assert replay_letters(both("coalesce(TRY_CAST(id AS BIGINT), 2)")).loaded == 2
+    assert list_letters(stream).counts == {"new": 0, "parked": 0, "replayed": 2}
+    assert (ids(store), ids(store, "copies")) == ([1, 2], [1, 2])
 
 
 def test_letters_that_bring_no_rows_are_marked(

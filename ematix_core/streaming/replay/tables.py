@@ -46,9 +46,9 @@ class TableReplay:
         return Replayed(loaded, failed)
 
     def _marks(self, landing: Landing) -> TransactionMarks | LakeMarks:
-        letters = Letters(self._stream.name, self._table, landing.target)
+        letters = Letters(self._stream.name, self._target.name, self._table, landing.target)
         if landing.target.dialect.commits_each_table:
-            return LakeMarks(letters, self._target.name, self._env.clock)
+            return LakeMarks(letters, self._env.clock)
         return TransactionMarks(letters)
 
     def _letters(
@@ -64,12 +64,13 @@ class TableReplay:
                 return []
             query = statements.newest(
                 self._table, _NAMES, landing.target.dialect, states=len(states), ids=len(wanted),
-                limit=_AT_ONCE + len(failed),
+                limit=_AT_ONCE + len(failed), of_target=True,
             )  # fmt: skip
-            bound = {"stream": self._stream.name, **statements.bound_as("state", states)}
+            bound = {"stream": self._stream.name, "target": str(self._target.name)} | statements.bound_as(
+                "state", states
+            )
             found = session.query(query, bound | statements.bound_as("id", wanted)).to_pylist()
-        own = [one for one in found if one["target_table"] == str(self._target.name)]
-        return list({one["letter_id"]: one for one in own if one["letter_id"] not in failed}.values())[:_AT_ONCE]
+        return list({one["letter_id"]: one for one in found if one["letter_id"] not in failed}.values())[:_AT_ONCE]
 
     def _once(
         self, again: Again, marks: TransactionMarks | LakeMarks, letters: list[dict[str, Any]], value: bytes | None
