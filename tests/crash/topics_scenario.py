@@ -76,9 +76,10 @@ def connection(setup: dict[str, Any], folder: Path) -> Connection:
         return _cluster(setup)
     if kind == "postgres":
         return PostgresConnection("target", url=setup["postgres"])
-    if kind in {"delta", "files"}:
-        lake = {"delta": DeltaConnection, "files": ObjectStoreConnection}[kind]
-        return lake("target", path=str(folder / "target"))
+    if kind == "delta":
+        return DeltaConnection("target", path=str(folder / "target"))
+    if kind == "files":
+        return ObjectStoreConnection("target", path=str(folder / "target"))
     cls = {"duckdb": DuckDBConnection, "sqlite": SQLiteConnection}[kind]
     return cls("target", path=str(folder / f"target.{kind}"))
 
