@@ -127,7 +127,7 @@ def replay(
 ) -> None:  # fmt: skip
     """Decode, shape and load letters again.
 
-    What is loaded is marked in the same transaction; what fails again keeps its letter, with the new error. Exit code 1
+    What is loaded is marked, and never loaded twice; what fails again keeps its letter, with the new error. Exit code 1
     when one did.
     """
     from ematix_core.streaming.replay import replay_letters

@@ -48,6 +48,9 @@ class Dialect:
     upsert: Upsert = Upsert.NONE
     replace: Replace = Replace.TRANSACTION
     transactional_ddl: bool = True
+    commits_each_table: bool = False
+    """True: a session commits each table by itself, so that rows and what is said of them in another table are not one
+    transaction: in lakes."""
     schemas: bool = True
     """False: `analytics.orders` is kept as `analytics_orders`."""
     temporary_staging: bool = True

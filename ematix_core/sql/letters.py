@@ -21,11 +21,21 @@ def bound_as(prefix: str, values: Iterable[str]) -> dict[str, str]:
 
 
 def newest(
-    table: TableName, columns: Sequence[str], dialect: Dialect, *, states: int, ids: int = 0, limit: int | None = None
+    table: TableName,
+    columns: Sequence[str],
+    dialect: Dialect,
+    *,
+    states: int,
+    ids: int = 0,
+    limit: int | None = None,
+    of_target: bool = False,
 ) -> str:
-    """Return the query for the letters of `:stream` in `:state_N`, with the ids `:id_N` if any; newest first."""
+    """Return the query for the letters of `:stream` in `:state_N`, with the ids `:id_N` if any; newest first.
+
+    `of_target`: only those that are to be loaded into `:target`.
+    """
     query = exp.select(*build.cols(columns, "t")).from_(build.table(build.placed(table, dialect), "t"))
-    query = query.where(*_which(states, ids)).order_by(
+    query = query.where(*_which(states, ids, of_target=of_target)).order_by(
         *[build.descending(build.col(name, "t")) for name in ("failed_at", "partition_name", "record_offset")]
     )
     return build.text(query if limit is None else query.limit(limit), dialect)
@@ -38,21 +48,26 @@ def counts(table: TableName, dialect: Dialect) -> str:
     return build.text(query.group_by(build.col("state", "t")), dialect)
 
 
-def change_state(table: TableName, dialect: Dialect, *, states: int, ids: int, loads: int = 0) -> str:
-    """Return the statement that gives the letters the state `:to`; `loads`: only those of the loads `:load_N`."""
+def change_state(
+    table: TableName, dialect: Dialect, *, states: int, ids: int, loads: int = 0, of_target: bool = False
+) -> str:
+    """Return the statement that gives the letters the state `:to`.
+
+    `loads`: only those of the loads `:load_N`; `of_target`: only those of `:target`.
+    """
     change = build.update_from(
         build.placed(table, dialect), {"state": build.bound("to")}, source=None,
-        where=build.both(_which(states, ids, loads)),
+        where=build.both(_which(states, ids, loads, of_target=of_target)),
     )  # fmt: skip
     return build.text(change, dialect)
 
 
 def failed_again(table: TableName, dialect: Dialect) -> str:
-    """Return the statement that gives the letter `:id_0` of `:stream` one more attempt and the error `:error`."""
+    """Return the statement that gives the letter `:id_0` of `:target` one more attempt and the error `:error`."""
     attempts = exp.Add(this=build.col("attempt"), expression=exp.Literal.number(1))
     change = build.update_from(
         build.placed(table, dialect), {"error": build.bound("error"), "attempt": attempts}, source=None,
-        where=build.both(_which(0, 1)),
+        where=build.both(_which(0, 1, of_target=True)),
     )  # fmt: skip
     return build.text(change, dialect)
 
@@ -65,8 +80,10 @@ def purge(table: TableName, dialect: Dialect, *, states: int, aged: bool) -> str
     return build.text(build.delete(build.placed(table, dialect), build.both(which)), dialect)
 
 
-def _which(states: int, ids: int, loads: int = 0) -> list[exp.Expr]:
+def _which(states: int, ids: int, loads: int = 0, *, of_target: bool = False) -> list[exp.Expr]:
     found: list[exp.Expr] = [exp.EQ(this=build.col("stream", "t"), expression=build.bound("stream"))]
+    if of_target:
+        found.append(exp.EQ(this=build.col("target_table", "t"), expression=build.bound("target")))
     for column, prefix, count in (("state", "state", states), ("letter_id", "id", ids), ("load_id", "load", loads)):
         if count:
             wanted = [build.bound(f"{prefix}_{number}") for number in range(count)]

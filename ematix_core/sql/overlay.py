@@ -80,11 +80,14 @@ class Change:
         return named or tuple(columns), query.sql(dialect=_GRAMMAR)
 
     def redirected(self, to: TableName) -> str:
-        """Return a CREATE TABLE or ALTER TABLE for another, temporary table: the same columns and changes of them.
+        """Return the statement for another, temporary table: a CREATE TABLE, ALTER TABLE, UPDATE or DELETE.
 
         Raises UnsupportedError for a change of a table other than a new column or another type.
         """
         tree = self._tree().copy()
+        if self.kind in {Kind.UPDATE, Kind.DELETE}:
+            tree.set("this", build.table(to, self._alias()))  # the alias is what columns are named by
+            return tree.sql(dialect=_GRAMMAR)
         if self.kind is Kind.ALTER:
             if not all(isinstance(each, exp.ColumnDef) or _changes_type(each) for each in tree.args["actions"]):
                 raise UnsupportedError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends import registry
@@ -13,6 +14,7 @@ from ematix_core.engine.environment import Environment
 from ematix_core.engine.queueing import exclusive
 from ematix_core.errors import EmatixError, ProjectError, UnsupportedError, near
 from ematix_core.sql import letters as statements
+from ematix_core.streaming.letter_changes import change_letters
 from ematix_core.streaming.letters import COLUMNS, NEW, PARKED, REPLAYED, letters_table
 
 if TYPE_CHECKING:
@@ -142,10 +144,7 @@ def _in_each_table(
         with target.inspect() as session:
             if session.columns(table) is None:
                 continue
-        _require_changes(stream, table, target)
-        with target.session() as session:
-            session.columns(table)
-            changed += change(table, target.dialect, session)
+        changed += change_letters(target, table, partial(change, table, target.dialect))
     return changed
 
 
@@ -177,14 +176,6 @@ def _opened(env: Environment, target: Target) -> Iterator[Target]:
             yield target
     finally:
         target.close()
-
-
-def _require_changes(stream: Stream, table: TableName, target: Target) -> None:
-    if target.dialect.name == "objects":
-        raise UnsupportedError(
-            f"files are written once: no letter in {table} can be changed", where=f"stream {stream.name}",
-            hint="Keep the dead letters in a database or a Delta table: make that the stream's target.",
-        )  # fmt: skip
 
 
 def _pairs(rows: Any) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - an Arrow table

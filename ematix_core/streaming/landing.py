@@ -120,10 +120,10 @@ class Landing:
     def notes_without_rows(self) -> bool:
         """Say whether positions and letters can be noted before there are any rows: a lake needs a table for that."""
         target = self._taken()
-        if target.dialect.ddl and target.dialect.name != "delta":
+        if not target.dialect.commits_each_table:
             return True
         with target.inspect() as session:
-            return self.by_offsets or session.columns(self._declared.name) is not None
+            return session.columns(self._declared.name) is not None
 
     def attempt(self, rows: pa.Table) -> None:
         """Load the rows and roll back: raises what loading them would raise."""

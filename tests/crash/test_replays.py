@@ -29,6 +29,14 @@ SAMPLE = {
     "sqlite": ("sqlite.commit.before", "sqlite.commit.after"),
     "duckdb": ("duckdb.commit.before", "stream.replay.after"),
     "delta": ("delta.commit.before", "stream.replay.after", "delta.commit.after#2", "stream.mark.after"),
+    "files": (
+        "stream.replay.before",
+        "objects.commit.after",
+        "stream.replay.after",
+        "objects.commit.before#2",
+        "objects.commit.after#2",
+        "stream.mark.after",
+    ),
     "kafka": ("kafka.offsets.after", "kafka.commit.before#2", "kafka.commit.after", "stream.replay.after"),
 }
 SQL = consumed.SQL.replace("_key, ", "")

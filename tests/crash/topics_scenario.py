@@ -78,6 +78,8 @@ def connection(setup: dict[str, Any], folder: Path) -> Connection:
         return PostgresConnection("target", url=setup["postgres"])
     if kind == "delta":
         return DeltaConnection("target", path=str(folder / "target"))
+    if kind == "files":
+        return ObjectStoreConnection("target", path=str(folder / "target"))
     cls = {"duckdb": DuckDBConnection, "sqlite": SQLiteConnection}[kind]
     return cls("target", path=str(folder / f"target.{kind}"))
 

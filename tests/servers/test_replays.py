@@ -1,4 +1,4 @@
-"""Dead letters loaded again where they cannot be marked with their rows: in Delta tables, topics and files."""
+"""Dead letters loaded again where they cannot be marked with their rows: in Delta tables, files and topics."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import pytest
 
 import ematix_core as ematix
 from ematix_core.backends import registry
+from ematix_core.backends.objects import session as objects
+from ematix_core.backends.protocols import Query
 from ematix_core.backends.stream_protocols import PollLimits, StreamQuery
 from ematix_core.errors import ConflictError, UnsupportedError
-from ematix_core.streaming.dead_letters import list_letters
+from ematix_core.streaming.dead_letters import find_letters, list_letters, park_letters, purge_letters
+from ematix_core.streaming.landing import Landing
 from ematix_core.streaming.replay import replay_letters
+from tests.servers.meanwhile import before
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from ematix_core.model.connection import Connection
     from ematix_core.model.stream import Stream
     from tests.servers.kafka import KafkaCluster
+    from tools.servers.bucket import Bucket
 
 GOOD, BAD, BROKEN = ("g", '{"id": "1"}'), ("b", '{"id": "two"}'), ("x", "{broken")
 
@@ -48,10 +53,79 @@ def declared(
     )  # fmt: skip
 
 
-def test_a_letter_that_came_again_after_its_replay_is_a_new_one(
-    kafka: KafkaCluster, topic: str, events: Connection, tmp_path: Path
+@pytest.fixture(params=["delta", "files", "files on s3"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Connection:
+    if request.param == "delta":
+        return ematix.DeltaConnection("lake", path=str(tmp_path))
+    if request.param == "files":
+        return ematix.ObjectStoreConnection("lake", path=str(tmp_path))
+    return on_s3(request.getfixturevalue("s3"))
+
+
+def on_s3(bucket: Bucket) -> Connection:
+    return ematix.ObjectStoreConnection("lake", path=bucket.s3_url, options=bucket.options)
+
+
+def ids(lake: Connection, table: str = "clicks") -> list[Any]:
+    source = registry.source(lake)
+    try:
+        found = source.read(Query(table=table)).read_all().sort_by("id").column("id").to_pylist()
+    finally:
+        source.close()
+    return found
+
+
+def test_letters_are_loaded_all_together_or_one_and_those_that_fail_again_say_so(
+    kafka: KafkaCluster, topic: str, events: Connection, lake: Connection
 ) -> None:
-    stream = declared(topic, events, ematix.DeltaConnection("lake", path=str(tmp_path)))
+    kafka.produce(topic, [GOOD, BAD, BROKEN, ("c", '{"id": "four"}')])
+    assert declared(topic, events, lake).consume(until_idle=True).targets[0].dead == 3
+    mended = declared(topic, events, lake, "CASE WHEN CAST(id AS TEXT) = 'two' THEN 2 ELSE CAST(id AS BIGINT) END")
+    broken, four = (f"{topic}/{topic}:0/{offset}" for offset in (2, 3))
+    assert park_letters(mended, letter_ids=[four]) == 1
+    done = replay_letters(mended)
+    assert (done.loaded, list(done.failed)) == (1, [broken])
+    assert find_letters(mended, broken)[0]["attempt"] == 2
+    assert list_letters(mended).counts == {"new": 1, "parked": 1, "replayed": 1}
+    assert list(replay_letters(mended, letter_ids=[four]).failed) == [four]
+    assert replay_letters(mended, letter_ids=[four], value=b'{"id": 4}').loaded == 1
+    assert (ids(lake), find_letters(mended, four)[0]["attempt"]) == ([1, 2, 4], 2)
+    assert purge_letters(mended, states=["replayed"]) == 2
+    assert replay_letters(mended, letter_ids=[broken], value=b'{"id": 3}').loaded == 1
+    assert ids(lake) == [1, 2, 3, 4]
+
+
+def test_of_two_replays_at_once_one_loads_the_letters_and_the_other_says_so(
+    kafka: KafkaCluster, topic: str, events: Connection, lake: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.produce(topic, [GOOD, BAD])
+    declared(topic, events, lake).consume(until_idle=True)
+    mended = declared(topic, events, lake, "coalesce(TRY_CAST(id AS BIGINT), 2)")
+    before(monkeypatch, Landing, "land_again", lambda: replay_letters(mended))
+    with pytest.raises(ConflictError, match="replayed by somebody else"):
+        replay_letters(mended)
+    assert ids(lake) == [1, 2]
+    assert list_letters(mended).counts == {"new": 0, "parked": 0, "replayed": 1}
+
+
+def test_a_replay_that_commits_second_to_files_without_a_lock_loads_nothing(
+    kafka: KafkaCluster, topic: str, events: Connection, s3: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = on_s3(s3)
+    kafka.produce(topic, [GOOD, BAD])
+    declared(topic, events, lake).consume(until_idle=True)
+    mended = declared(topic, events, lake, "coalesce(TRY_CAST(id AS BIGINT), 2)")
+    before(monkeypatch, objects, "publish", lambda: replay_letters(mended))
+    with pytest.raises(ConflictError, match="another writer has committed version 2 of clicks"):
+        replay_letters(mended)
+    assert ids(lake) == [1, 2]
+    assert list_letters(mended).counts == {"new": 0, "parked": 0, "replayed": 1}
+
+
+def test_a_letter_that_came_again_after_its_replay_is_a_new_one(
+    kafka: KafkaCluster, topic: str, events: Connection, lake: Connection
+) -> None:
+    stream = declared(topic, events, lake)
     kafka.produce(topic, [GOOD, BAD])
     letter = f"{topic}/{topic}:0/1"
     assert stream.consume(until_idle=True).targets[0].dead == 1
@@ -62,10 +136,49 @@ def test_a_letter_that_came_again_after_its_replay_is_a_new_one(
     assert list_letters(stream).counts == {"new": 1, "parked": 0, "replayed": 1}
 
 
-def test_letters_that_bring_no_rows_are_marked(
-    kafka: KafkaCluster, topic: str, events: Connection, tmp_path: Path
+def test_a_letter_that_is_there_twice_is_loaded_once(
+    kafka: KafkaCluster, topic: str, events: Connection, lake: Connection
 ) -> None:
-    lake = ematix.DeltaConnection("lake", path=str(tmp_path))
+    """As after a crash between the commit of letters and that of their rows."""
+    stream = declared(topic, events, lake)
+    kafka.produce(topic, [BAD, GOOD])
+    stream.consume(until_idle=True)
+    stream.consume(until_idle=True, start="earliest")
+    assert list_letters(stream).counts == {"new": 2, "parked": 0, "replayed": 0}
+    assert replay_letters(declared(topic, events, lake, "coalesce(TRY_CAST(id AS BIGINT), 2)")).loaded == 1
+    assert list_letters(stream).counts == {"new": 0, "parked": 0, "replayed": 2}
+    assert ids(lake) == [1, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "delta", "files"])
+def test_targets_that_share_a_table_of_letters_each_load_their_own(
+    kafka: KafkaCluster, topic: str, events: Connection, kind: str, tmp_path: Path
+) -> None:
+    store: Connection = {
+        "sqlite": ematix.SQLiteConnection("store", path=str(tmp_path / "store.sqlite")),
+        "delta": ematix.DeltaConnection("store", path=str(tmp_path)),
+        "files": ematix.ObjectStoreConnection("store", path=str(tmp_path)),
+    }[kind]
+
+    def both(sql: str) -> Stream:
+        into = [ematix.target(name, connection=store) for name in ("clicks", "copies")]
+        return ematix.stream(
+            topic, source=events, source_query=topic, targets=into, on_error="dead_letter", dead_letter="dead",
+            transform_sql=f"SELECT {sql} AS id FROM source",
+        )  # fmt: skip
+
+    kafka.produce(topic, [GOOD, BAD])
+    stream = both("CAST(id AS BIGINT)")
+    stream.consume(until_idle=True)
+    assert list_letters(stream).counts["new"] == 2
+    assert replay_letters(both("coalesce(TRY_CAST(id AS BIGINT), 2)")).loaded == 2
+    assert list_letters(stream).counts == {"new": 0, "parked": 0, "replayed": 2}
+    assert (ids(store), ids(store, "copies")) == ([1, 2], [1, 2])
+
+
+def test_letters_that_bring_no_rows_are_marked(
+    kafka: KafkaCluster, topic: str, events: Connection, lake: Connection
+) -> None:
     kafka.produce(topic, [GOOD, BAD])
     declared(topic, events, lake).consume(until_idle=True)
     mended = declared(topic, events, lake, "unnest([TRY_CAST(id AS BIGINT)][:0])")
@@ -111,11 +224,3 @@ def test_of_two_replays_of_a_topic_the_second_says_that_it_has_nothing(
             replay_letters(stream)
     finally:
         first.close()
-
-
-def test_letters_in_files_are_not_replayed(kafka: KafkaCluster, topic: str, events: Connection, tmp_path: Path) -> None:
-    stream = declared(topic, events, ematix.ObjectStoreConnection("files", path=str(tmp_path), format="parquet"))
-    kafka.produce(topic, [GOOD, BAD])
-    stream.consume(until_idle=True)
-    with pytest.raises(UnsupportedError, match="files are written once"):
-        replay_letters(stream)

@@ -23,6 +23,7 @@ DIALECT = Dialect(
     upsert=Upsert.UPDATE_INSERT,
     replace=Replace.OVERWRITE,  # https://github.com/delta-io/delta/blob/master/PROTOCOL.md#add-file-and-remove-file
     transactional_ddl=True,
+    commits_each_table=True,  # https://github.com/delta-io/delta/blob/master/PROTOCOL.md#delta-table-specification
     declares_keys=False,  # the format has none
     alter_type=True,  # by writing the files anew: no reader need know the feature typeWidening
     # https://delta-io.github.io/delta-rs/usage/optimize/small-file-compaction-with-optimize/

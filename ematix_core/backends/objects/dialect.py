@@ -14,6 +14,7 @@ DIALECT = Dialect(
     upsert=Upsert.NONE,
     replace=Replace.OVERWRITE,
     transactional_ddl=False,
+    commits_each_table=True,  # one manifest a table
     declares_keys=False,
     ddl=False,
     bulk="new files written by DuckDB (Parquet, CSV, JSON lines) or Arrow (ORC), committed by one manifest",

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.protocols import LoadRecord, SourceFile
 from ematix_core.backends.storage.folder import UnknownOutcomeError
-from ematix_core.errors import LockedError, SourceError
+from ematix_core.errors import ConflictError, SourceError
 from ematix_core.failpoint import failpoint
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class History:
         return self._read(number)
 
     def publish(self, manifest: Manifest) -> None:
-        """Commit a version and show it to foreign readers. Raises LockedError when another writer was first."""
+        """Commit a version and show it to foreign readers. Raises ConflictError when another writer was first."""
         view = self._view(manifest.version)
         if manifest.version == 1:
             self.files.check_free(self.table)
@@ -198,7 +198,7 @@ class History:
             self.uncertain = True
             raise
         if not is_new:
-            raise LockedError(
+            raise ConflictError(
                 f"another writer has committed version {manifest.version} of {self.table}",
                 hint="Nothing was written; run it again.",
             )

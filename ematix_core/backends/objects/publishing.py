@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.objects.manifest import STATE, now
-from ematix_core.errors import LockedError, UnsupportedError
+from ematix_core.errors import ConflictError, EmatixError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,17 @@ def publish(tables: Sequence[TableChanges], pending: Pending | None, store: Fold
             _publish(own, settings)
 
 
+def take_back(tables: Sequence[TableChanges], store: Folder) -> None:
+    """Remove the files that no committed version lists, as far as the place answers."""
+    for changes in tables:
+        if changes.history.uncertain:
+            continue  # the commit may yet come to be, and then it needs them
+        with contextlib.suppress(EmatixError):  # the error that led here is the one to tell; the rest is swept away
+            newest = changes.history.newest() if changes.added else None
+            listed = {file.path for file in newest.files} if newest else set()
+            store.remove(f"{changes.history.data}/{f.path}" for f in changes.added if f.path not in listed)
+
+
 def pointer(scope: str) -> str:
     """Return the path of the file that says where a scope's loads go: a hint where to look, no more."""
     return f"{STATE}/_scopes/{sha256(scope.encode()).hexdigest()[:32]}"
@@ -60,6 +72,6 @@ def _new_to(side: TableChanges, record: LoadRecord, store: Folder) -> bool:
 def _record(changes: TableChanges, pending: Pending, store: Folder) -> None:
     record, files = pending
     if changes.base and changes.base.find_load(record.scope, record.load_id):
-        raise LockedError(f"load {record.load_id} was committed meanwhile by another attempt of the same run")
+        raise ConflictError(f"load {record.load_id} was committed meanwhile by another attempt of the same run")
     changes.recorded = (record, files)
     store.put(pointer(record.scope), changes.history.table.encode())

@@ -18,21 +18,24 @@ from ematix_core.backends.objects.copying import Output, copy
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.listing import table_listing
 from ematix_core.backends.objects.manifest import History
-from ematix_core.backends.objects.publishing import pointer, publish
+from ematix_core.backends.objects.publishing import pointer, publish, take_back
 from ematix_core.backends.objects.records import give_room, give_writer_memory, guarded, refused
 from ematix_core.backends.objects.relations import Relations
+from ematix_core.backends.objects.rewriting import Rewrites
 from ematix_core.backends.objects.settings import check_columns
 from ematix_core.backends.objects.staging import require_temporary
 from ematix_core.backends.storage.paths import below
 from ematix_core.errors import EmatixError, MissingSourceError, SqlError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import TableName, columns_from
+from ematix_core.sql.overlay import Change, Kind, parsed
 from ematix_core.sql.parameters import bind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
 
     from ematix_core.backends.objects.settings import Settings
     from ematix_core.backends.protocols import LoadRecord, LocalQuery, SourceFile
@@ -52,6 +55,7 @@ class ObjectSession:
         self.duck = open_duck(**settings.duckdb)
         store.mount(self.duck)
         self.relations = Relations(self.duck, settings)
+        self._rewrites = Rewrites(self.duck)
         self.feed: Feed | None = None
         self._tables: dict[str, TableChanges] = {}
         self._locks = contextlib.ExitStack()
@@ -60,9 +64,7 @@ class ObjectSession:
     def columns(self, table: TableName) -> tuple[Column, ...] | None:
         """Return the columns by the newest manifest, or of a staging table."""
         if is_temporary(self.duck, table):
-            with translated(f"SELECT * FROM {table}"):
-                found = relation(self.duck, f"SELECT * FROM {_name(table)} LIMIT 0", {})
-                return columns_from(plain_schema(found.to_arrow_reader(1).schema))
+            return _described(self.duck, f"SELECT * FROM {_name(table)}", {})
         columns = self._changes(table).columns()
         if columns is not None:
             self._refresh(table)
@@ -82,9 +84,7 @@ class ObjectSession:
         every = self._written(table, columns)
         give_writer_memory(self.duck, self.settings)
         failpoint("objects.load.before")
-        given = {column.name for column in columns}
-        selected = [_converted(column, quote(column.name) if column.name in given else "NULL") for column in every]
-        rows = self._fed(feed, f"SELECT {', '.join(selected)} FROM {_FEED}", table)
+        rows = self._fed(feed, f"SELECT {_converted(every, _quoted(columns))} FROM {_FEED}", table)
         failpoint("objects.load.after")
         return rows
 
@@ -94,19 +94,15 @@ class ObjectSession:
         if is_temporary(self.duck, table):
             names = ", ".join(quote(name) for name in columns)
             return self._run(f"INSERT INTO {_name(table)} ({names}) {sql}", values)
-        with translated(sql, query):
-            found = relation(self.duck, sql, values).limit(0).to_arrow_reader(1).schema
-        incoming = columns_from(plain_schema(found))
+        incoming = _described(self.duck, sql, values, query)
         if len(incoming) != len(columns):
             raise SqlError(f"the query gives {len(incoming)} columns for {len(columns)} of {table}", statement=query)
         every = self._written(table, [replace(c, name=name) for c, name in zip(incoming, columns, strict=True)])
         failpoint("objects.insert.before")
         aliases = {name: f"c{i}" for i, name in enumerate(columns)}
-        selected = [_converted(column, aliases.get(column.name, "NULL")) for column in every]
+        read = f"FROM ({sql}\n) AS q({', '.join(aliases.values())})"
         with translated(sql, query):
-            rows = self._copied(
-                table, f"SELECT {', '.join(selected)} FROM ({sql}\n) AS q({', '.join(aliases.values())})", values
-            )
+            rows = self._copied(table, f"SELECT {_converted(every, aliases)} {read}", values)
         failpoint("objects.insert.after")
         return rows
 
@@ -114,12 +110,12 @@ class ObjectSession:
         """Begin the next version of the table with no rows."""
         if is_temporary(self.duck, table):
             return self._run(f"DELETE FROM {_name(table)}", {})
-        changes = self._changes(table)
-        self._require_writable(table)
+        changes = self._writable(table)
+        held = self._rewrites.take(changes.history.table)
         own = [f"{changes.history.data}/{file.path}" for file in changes.added]
         removed = changes.clear()
         self.store.remove(own)
-        return removed
+        return self._rewrites.drop(held) if held else removed
 
     def prepare(self, local: LocalQuery) -> None:
         """Open the places of a local query and make room for its row groups; see `ReadingSession`."""
@@ -129,9 +125,17 @@ class ObjectSession:
             give_room(self.duck, self.settings, 0, local.group)
 
     def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
-        """Run a statement on the session's own DuckDB: temporary tables and views only."""
+        """Run a statement on temporary tables and views, or change rows of a table by UPDATE or DELETE.
+
+        Such a change reads the whole table into DuckDB and has the commit write all of it anew, as `clear` and `load`
+        would: it is meant for small tables. A change of no row writes nothing.
+        """
+        sql, values = self._bound(statement, parameters)
+        change = parsed(sql)
+        if change.kind in {Kind.UPDATE, Kind.DELETE} and not is_temporary(self.duck, change.table):
+            return self._changed(change, values)
         require_temporary(self.duck, statement)
-        return self._run(*self._bound(statement, parameters))
+        return self._run(sql, values)
 
     def query(self, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
         """Run a query over staging tables and the target's tables as this session sees them."""
@@ -162,17 +166,13 @@ class ObjectSession:
 
     def commit(self) -> None:
         """Publish the next version of each changed table."""
+        for table in self._rewrites.tables():
+            self._write_anew(table)
         publish(list(self._tables.values()), self._pending, self.store, self.settings)
 
     def rollback(self) -> None:
         """Remove the files that no committed version lists, as far as the place answers."""
-        for changes in self._tables.values():
-            if changes.history.uncertain:
-                continue  # the commit may yet come to be, and then it needs them
-            with contextlib.suppress(EmatixError):  # the error that led here is the one to tell; the rest is swept away
-                newest = changes.history.newest() if changes.added else None
-                listed = {file.path for file in newest.files} if newest else set()
-                self.store.remove(f"{changes.history.data}/{f.path}" for f in changes.added if f.path not in listed)
+        take_back(list(self._tables.values()), self.store)
 
     def close(self) -> None:
         """Release locks and DuckDB with its temporary files."""
@@ -199,17 +199,42 @@ class ObjectSession:
         pointed = self.store.read(pointer(scope))
         return self._changes(pointed.decode()) if pointed else None
 
-    def _require_writable(self, table: TableName) -> None:
+    def _writable(self, table: TableName) -> TableChanges:
         if self.read_only:
             raise UnsupportedError(f"this session only looks at {table}")
+        return self._changes(table)
 
     def _written(self, table: TableName, columns: Sequence[Column]) -> tuple[Column, ...]:
         """Return all columns of the table, those of the rows to be written taken in."""
-        self._require_writable(table)
+        changes = self._writable(table)
+        self._write_anew(table)
         check_columns(columns, self.settings.format)
-        every = self._changes(table).extend(columns)
+        every = changes.extend(columns)
         check_columns(every, self.settings.format, self.settings.partition_by)
         return every
+
+    def _changed(self, change: Change, values: Mapping[str, Any]) -> int:
+        path = self._writable(change.table).history.table
+        self._show(change.names)
+        self._refresh(change.table)  # what was shown before the lock was held may be older
+        failpoint("objects.execute.before")
+        count = self._rewrites.change(path, change, values)
+        self._refresh(change.table)
+        failpoint("objects.execute.after")
+        return count
+
+    def _write_anew(self, table: TableName) -> None:
+        """Replace the table's files by rows that statements have changed, if they have."""
+        held = self._rewrites.take(table_path(table))
+        if held is None:
+            return
+        if held.changed:
+            columns = self._changes(table).columns() or ()
+            self.clear(table)
+            every = self._written(table, columns)
+            self._copied(table, f"SELECT {_converted(every, _quoted(every))} FROM {held.rows}", {})
+        self._refresh(table)
+        self._rewrites.drop(held)
 
     def _fed(self, feed: Feed, sql: str, table: TableName | None = None) -> int:
         """Run a statement that reads from the feed: into a staging table, or as a query into the table's files."""
@@ -248,12 +273,15 @@ class ObjectSession:
         """Return the text as DuckDB takes it, with views for the tables that it reads."""
         text, found = bind(sql, parameters, "named_dollar")
         with contextlib.suppress(EmatixError):  # no query, or a faulty one: running it says so
-            for schema, name in table_names(self.duck, text):
-                path = table_path(TableName(schema, name))
-                known = path in self._tables or (path and History(self.store, path).newest() is not None)
-                if known and not is_shown(self.duck, schema, name):
-                    self._refresh(TableName(schema, name))
+            self._show(TableName(schema, name) for schema, name in table_names(self.duck, text))
         return text, bound_values(dict(found))
+
+    def _show(self, tables: Iterable[TableName]) -> None:
+        for table in tables:
+            path = table_path(table)
+            known = path in self._tables or (path and History(self.store, path).newest() is not None)
+            if known and not is_shown(self.duck, table.schema, table.name):
+                self._refresh(table)
 
     def _refresh(self, table: TableName) -> None:
         """Show the table's files, uncommitted ones too, as a view of its name."""
@@ -261,7 +289,8 @@ class ObjectSession:
         manifest = changes.manifest() if changes else History(self.store, table_path(table)).newest()
         if manifest is None or not len(manifest.schema):
             raise MissingSourceError(f"there is no table {table}")
-        body = self.relations.query(table_listing(self.store, table_path(table), manifest))
+        listing = table_listing(self.store, table_path(table), manifest)
+        body = self._rewrites.shown(table_path(table)) or self.relations.query(listing)
         with translated(body):
             if table.schema:
                 self.duck.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(table.schema)}")
@@ -277,6 +306,19 @@ def _name(table: TableName) -> str:
     return quote(table.schema, table.name)
 
 
-def _converted(column: Column, expression: str) -> str:
-    kind = DIALECT.sql_type(column.type, column=column.name)
-    return f"CAST({expression} AS {kind}) AS {quote(column.name)}"
+def _described(duck: DuckDBPyConnection, sql: str, values: Mapping[str, Any], written: str = "") -> tuple[Column, ...]:
+    """Return the columns of a query; `written`: as `translated` takes it."""
+    with translated(sql, written):
+        found = relation(duck, sql, values).limit(0).to_arrow_reader(1).schema
+    return columns_from(plain_schema(found))
+
+
+def _quoted(columns: Sequence[Column]) -> dict[str, str]:
+    return {column.name: quote(column.name) for column in columns}
+
+
+def _converted(columns: Sequence[Column], given: Mapping[str, str]) -> str:
+    """Return what is selected to be written: of each column the expression that is given, as files hold it."""
+    kinds = (DIALECT.sql_type(column.type, column=column.name) for column in columns)
+    pairs = zip(columns, kinds, strict=True)
+    return ", ".join(f"CAST({given.get(c.name, 'NULL')} AS {kind}) AS {quote(c.name)}" for c, kind in pairs)

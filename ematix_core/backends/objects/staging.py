@@ -27,9 +27,9 @@ def require_temporary(duck: DuckDBPyConnection, statement: str) -> None:
     changed = _CHANGES.match(statement)
     if changed is None or not is_temporary(duck, _parsed(changed[1])):
         raise UnsupportedError(
-            "a table of files changes by whole files only: append and truncate",
+            "a table of files takes no such statement, only a plain UPDATE or DELETE",
             where=f"statement {statement.strip()[:80]!r}",
-            hint="Only temporary tables of the session can be created and changed by statements.",
+            hint="Temporary tables of the session can be created and changed by others.",
         )
 
 

@@ -32,11 +32,11 @@ def replay_letters(
 ) -> Replayed:
     """Load the new and parked letters with these ids (None: all new ones) again; `value` stands for the bytes of one.
 
-    None is ever loaded twice. Those that are loaded become "replayed" in the transaction of their rows, or in a Delta
-    table after it, where the commit of the rows names them. Those that fail again get the new error and one more
-    attempt. Letters in a topic are replayed all together, from where the last replay has come, in transactions that
-    move that place; those that fail again are written to its end. Raises UnsupportedError for letters of a source of
-    rows, of a target of files, of a window or a join, and for ids of letters in a topic.
+    None is ever loaded twice. Those that are loaded become "replayed" in the transaction of their rows, or in a lake
+    (Delta, files) after it, where the commit of the rows names them. Those that fail again get the new error and one
+    more attempt. Letters in a topic are replayed all together, from where the last replay has come, in transactions
+    that move that place; those that fail again are written to its end. Raises ConflictError when another replay was
+    faster, UnsupportedError for letters of a source of rows, of a window or a join, and for ids of letters in a topic.
     """
     if stream.keeps_state:
         raise UnsupportedError(

@@ -10,6 +10,7 @@ from ematix_core.backends.protocols import LoadRecord
 from ematix_core.errors import ConflictError
 from ematix_core.failpoint import failpoint
 from ematix_core.sql import letters as statements
+from ematix_core.streaming.letter_changes import change_letters
 from ematix_core.streaming.letters import NEW, PARKED, REPLAYED
 
 if TYPE_CHECKING:
@@ -26,9 +27,11 @@ _MEANWHILE = "Nothing was loaded. Say it again for those that are left."
 
 @dataclass(frozen=True)
 class Letters:
-    """The table with the letters of a stream, in its target, which is open."""
+    """The table with the letters of a stream's target, which is open. It may have letters of other targets, too."""
 
     stream: str
+    loaded: TableName
+    """Where the rows go."""
     table: TableName
     target: Target
 
@@ -40,8 +43,9 @@ class Letters:
     def find(self, session: Session, ids: Sequence[str], where: str) -> list[tuple[str, str]]:
         """Return id and load of each open letter with one of the ids. Raises ConflictError for an id without any."""
         query = statements.newest(
-            self.table, ("letter_id", "load_id"), self.target.dialect, states=len(OPEN), ids=len(ids)
-        )
+            self.table, ("letter_id", "load_id"), self.target.dialect, states=len(OPEN), ids=len(ids),
+            of_target=True,
+        )  # fmt: skip
         rows = session.query(query, self._open() | statements.bound_as("id", ids)).to_pylist()
         found = [(row["letter_id"], row["load_id"]) for row in rows]
         if missing := sorted(set(ids) - {letter_id for letter_id, _ in found}):
@@ -54,7 +58,7 @@ class Letters:
     def mark(self, session: Session, ids: Sequence[str], loads: Sequence[str] = ()) -> None:
         """Mark the open ones as replayed; `loads`: only those that these loads have made."""
         change = statements.change_state(
-            self.table, self.target.dialect, states=len(OPEN), ids=len(ids), loads=len(loads)
+            self.table, self.target.dialect, states=len(OPEN), ids=len(ids), loads=len(loads), of_target=True
         )
         bound = self._open() | statements.bound_as("id", ids) | statements.bound_as("load", loads)
         session.execute(change, {**bound, "to": REPLAYED})
@@ -63,10 +67,15 @@ class Letters:
         """Note the errors of those that failed again."""
         again = statements.failed_again(self.table, self.target.dialect)
         for letter_id, error in failed.items():
-            session.execute(again, {"stream": self.stream, "id_0": letter_id, "error": error})
+            session.execute(again, {**self.bound, "id_0": letter_id, "error": error})
+
+    @property
+    def bound(self) -> dict[str, str]:
+        """What every statement on these letters takes."""
+        return {"stream": self.stream, "target": str(self.loaded)}
 
     def _open(self) -> dict[str, str]:
-        return {"stream": self.stream, **statements.bound_as("state", OPEN)}
+        return self.bound | statements.bound_as("state", OPEN)
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,6 @@ class LakeMarks:
     """
 
     letters: Letters
-    table: TableName
     clock: Callable[[], datetime]
     without_rows = False
     _last: LoadRecord | None = None
@@ -129,7 +137,7 @@ class LakeMarks:
     def settle(self) -> None:
         """Mark what the last replay has loaded."""
         with self.letters.target.inspect() as session:
-            session.columns(self.table)
+            session.columns(self.letters.loaded)
             self._last = session.last_load(self.letters.scope)
         self._mark(_noted(self._last), {})
 
@@ -137,7 +145,7 @@ class LakeMarks:
         """Return the bookkeeping of the rows' load, which is refused when there was another replay meanwhile."""
         with self.letters.target.inspect() as session:
             session.columns(self.letters.table)
-            found = self.letters.find(session, tried.ids, f"table {self.table}") if tried.ids else []
+            found = self.letters.find(session, tried.ids, f"table {self.letters.loaded}") if tried.ids else []
         text = json.dumps(found)
         self._next = LoadRecord(self.letters.scope, load_id, self.clock(), text, {}, replaces=True)
         return _Noting(self._next, self._last)
@@ -154,11 +162,14 @@ class LakeMarks:
             return
         # All letters of a load came with it: one that came later, of the same record, is of another load.
         ids, loads = sorted({one for one, _ in noted}), sorted({load for _, load in noted})
-        with self.letters.target.session() as session:
-            session.columns(self.letters.table)
+
+        def change(session: Session) -> int:
             if ids:
                 self.letters.mark(session, ids, loads)
             self.letters.fail(session, failed)
+            return len(ids) + len(failed)
+
+        change_letters(self.letters.target, self.letters.table, change)
 
 
 @dataclass(frozen=True)

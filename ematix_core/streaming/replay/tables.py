@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.errors import UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.sql import letters as statements
 from ematix_core.streaming.letters import COLUMNS, NEW, letters_table
@@ -47,15 +46,9 @@ class TableReplay:
         return Replayed(loaded, failed)
 
     def _marks(self, landing: Landing) -> TransactionMarks | LakeMarks:
-        dialect = landing.target.dialect
-        if not dialect.ddl:
-            raise UnsupportedError(
-                f"{dialect.name} cannot change letters: files are written once",
-                hint="Consume again with --from, in a mode that takes a row once: merge.",
-            )
-        letters = Letters(self._stream.name, self._table, landing.target)
-        if dialect.name == "delta":  # its tables have commits of their own
-            return LakeMarks(letters, self._target.name, self._env.clock)
+        letters = Letters(self._stream.name, self._target.name, self._table, landing.target)
+        if landing.target.dialect.commits_each_table:
+            return LakeMarks(letters, self._env.clock)
         return TransactionMarks(letters)
 
     def _letters(
@@ -71,12 +64,13 @@ class TableReplay:
                 return []
             query = statements.newest(
                 self._table, _NAMES, landing.target.dialect, states=len(states), ids=len(wanted),
-                limit=_AT_ONCE + len(failed),
+                limit=_AT_ONCE + len(failed), of_target=True,
             )  # fmt: skip
-            bound = {"stream": self._stream.name, **statements.bound_as("state", states)}
+            bound = {"stream": self._stream.name, "target": str(self._target.name)} | statements.bound_as(
+                "state", states
+            )
             found = session.query(query, bound | statements.bound_as("id", wanted)).to_pylist()
-        own = [one for one in found if one["target_table"] == str(self._target.name)]
-        return list({one["letter_id"]: one for one in own if one["letter_id"] not in failed}.values())[:_AT_ONCE]
+        return list({one["letter_id"]: one for one in found if one["letter_id"] not in failed}.values())[:_AT_ONCE]
 
     def _once(
         self, again: Again, marks: TransactionMarks | LakeMarks, letters: list[dict[str, Any]], value: bytes | None

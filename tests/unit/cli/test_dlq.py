@@ -24,7 +24,7 @@ store = ematix.{kind}Connection("store", path="{path}")
 orders = ematix.stream("orders", source=files, source_query="*.parquet", target=store, target_table="orders",
     transform_sql="SELECT k, CAST(v AS INTEGER) AS v FROM source", on_error="dead_letter")
 """
-KINDS = {"SQLite": "t.sqlite", "DuckDB": "t.duckdb", "Delta": "lake"}
+KINDS = {"SQLite": "t.sqlite", "DuckDB": "t.duckdb", "Delta": "lake", "ObjectStore": "lake"}
 
 
 @pytest.fixture(params=KINDS)
