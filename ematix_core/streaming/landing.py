@@ -22,7 +22,7 @@ from ematix_core.model.changes import ADDED
 from ematix_core.model.job import Job
 from ematix_core.model.mode import Merge, Scd2
 from ematix_core.model.table import TableDef, columns_from
-from ematix_core.streaming.letters import keep_letters, letters_table
+from ematix_core.streaming.letters import check_letters, keep_letters, letters_table
 from ematix_core.streaming.positions import Noted, OffsetBookkeeping, PositionBookkeeping, noted
 
 if TYPE_CHECKING:
@@ -242,6 +242,8 @@ class Landing:
                     )
                 )
             target.check_columns(plan.columns)
+            if not self.by_offsets:  # a topic keeps letters as messages
+                check_letters(target, self._stream, self._declared)
             plan = checked_schema(target, plan)
             self._plan = (columns, plan)
         return self._plan[1]

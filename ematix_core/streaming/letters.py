@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ematix_core.errors import UnsupportedError
 from ematix_core.model.changes import ADDED
 from ematix_core.model.stream import DEAD_LETTERS
 from ematix_core.model.table import Column, TableName
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ematix_core.backends.protocols import Session
+    from ematix_core.backends.protocols import Target as Backend
     from ematix_core.model.job import Target
     from ematix_core.model.stream import Stream
     from ematix_core.sql.dialect import Dialect
@@ -65,6 +67,19 @@ def letters_table(stream: Stream, target: Target) -> TableName:
     if stream.dead_letter:
         return TableName.parse(stream.dead_letter)
     return TableName(target.name.schema, target.name.name + DEAD_LETTERS)
+
+
+def check_letters(target: Backend, stream: Stream, declared: Target) -> None:
+    """Raise UnsupportedError when dead letters are asked for that the target cannot keep: in CSV files, say."""
+    if stream.on_error != "dead_letter":
+        return
+    try:
+        target.check_columns(COLUMNS)
+    except UnsupportedError as error:
+        raise UnsupportedError(
+            f"the dead letters of {declared.name} cannot be kept in {letters_table(stream, declared)}: {error.what}",
+            hint='Choose Parquet without partition_by for the target, or on_error="fail" or "drop".',
+        ) from None
 
 
 def keep_letters(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 import ematix_core as ematix
-from ematix_core.errors import ConnectError, ConversionError, DeclarationError, EmatixError
+from ematix_core.errors import ConnectError, ConversionError, DeclarationError, EmatixError, UnsupportedError
 from ematix_core.model.retry import Retry
 from ematix_core.streaming import supervision
 from ematix_core.streaming.control import Control, Unobserved
@@ -128,6 +128,21 @@ def test_drop_loads_the_rest(files: Connection, store: Connection, arrive: Arriv
     done = into(store, files, on_error="drop").consume(until_idle=True).targets[0]
     assert (done.inserted, done.dropped, done.dead) == (2, 1, 0)
     assert ids(store) == [1, 3]
+
+
+@pytest.mark.parametrize("options", [{"format": "csv"}, {"format": "jsonl"}, {"options": {"partition_by": ["id"]}}])
+def test_a_target_that_cannot_keep_dead_letters_is_refused_before_the_first_of_them(
+    options: dict[str, Any], files: Connection, arrive: Arrive, tmp_path: Path
+) -> None:
+    arrive({"id": 1, "price": 2})
+    lake = ematix.ObjectStoreConnection("lake", path=str(tmp_path / "out"), **options)
+    stream = into(lake, files, on_error="dead_letter")
+    message = "the dead letters of clicks cannot be kept in clicks_dead_letters: "
+    with pytest.raises(UnsupportedError, match=message):
+        stream.plan()
+    with pytest.raises(UnsupportedError, match=message):
+        stream.consume(until_idle=True)
+    assert not list((tmp_path / "out").rglob("*.*"))
 
 
 def test_dead_letter_keeps_the_row_beside_the_rest(files: Connection, store: Connection, arrive: Arrive) -> None:
