@@ -1,4 +1,4 @@
-"""What holds for every test session: in CI a skipped test is a failure, and files do not see each other's projects."""
+"""What holds for every test session: a skipped test fails CI, files do not see each other's projects, who runs what."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
+
+ORCHESTRATORS = (
+    "tests/adapters/airflow/test_standalone.py", "tests/adapters/airflow/test_streams_standalone.py",
+    "tests/adapters/dagster/e2e/", "tests/e2e/three_engines/", "tests/providers/test_standalone.py",
+)  # fmt: skip
+"""Files and folders whose tests start a whole Airflow or Dagster, half a dozen processes each: one is enough for two
+cores, and two at a time let each other's waits run out."""
 SKIPPED = 6
 """The exit code of a session in CI that skipped tests; pytest's own end at 5."""
 
@@ -30,6 +39,20 @@ def _projects_are_forgotten(tmp_path_factory: pytest.TempPathFactory) -> Iterato
         if file is not None and Path(file).is_relative_to(folder):
             del sys.modules[name]
     importlib.invalidate_caches()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """Give each worker file after file, as `--dist loadfile` does, but one of them all that start an orchestrator."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler.loadfile import LoadFileScheduling
+
+    class OneOrchestrator(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "orchestrators" if nodeid.startswith(ORCHESTRATORS) else super()._split_scope(nodeid)
+
+    return OneOrchestrator(config, log)
 
 
 def _skips(config: pytest.Config) -> Iterator[tuple[str, str]]:

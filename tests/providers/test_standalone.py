@@ -119,7 +119,7 @@ def test_a_worker_that_is_killed_leaves_one_run_with_two_attempts_and_the_exact_
     run = airflow.start("killed")
     airflow.wait((folder / "pid-1").exists, "the job does not begin")
     os.kill(int((folder / "pid-1").read_text()), signal.SIGKILL)
-    assert airflow.ended("killed", run, seconds=120) == {"it": "success"}
+    assert airflow.ended("killed", run) == {"it": "success"}
     with opened(folder) as site:
         (record,) = site.store.runs(job="killed")
     assert (record.status, record.attempts, record.inserted) == (Status.SUCCEEDED, 2, 2_000)
@@ -141,7 +141,7 @@ def test_each_message_of_a_queue_has_a_run_in_order_and_is_taken_away(airflow: A
     for name in ("a", "b", "c"):
         (folder / "drop" / f"{name}.txt").write_text(name)
     done = folder / "drop" / "done"
-    airflow.wait(lambda: len(list(done.glob("*.txt"))) == 3, "the messages are not taken", seconds=120)
+    airflow.wait(lambda: len(list(done.glob("*.txt"))) == 3, "the messages are not taken")
     with opened(folder) as site:
         runs = site.store.workflow_runs(workflow="imports")
     assert [run.status for run in runs] == [Status.SUCCEEDED] * 3

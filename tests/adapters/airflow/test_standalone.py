@@ -121,7 +121,7 @@ def test_a_permanent_failure_is_not_tried_again_and_its_dependents_are_skipped(
 
 
 def test_a_tick_and_a_success_are_both_waited_for(set_off: World, airflow: Airflow) -> None:
-    airflow.wait(lambda: set_off.statuses("minutely") == ["succeeded"], "minutely does not run", seconds=90)
+    airflow.wait(lambda: set_off.statuses("minutely") == ["succeeded"], "minutely does not run")
     (run,) = set_off.workflow_runs("minutely")
     assert run.tick is not None
     assert [line.split()[0] for line in run.cause] == ["stock", "tick"]
@@ -145,7 +145,7 @@ def test_an_asset_of_others_is_waited_for_by_its_uri(world: World, airflow: Airf
 def test_each_message_has_its_run(world: World, airflow: Airflow) -> None:
     for text in ("a", "b", "c"):
         (world.folder / "landing" / f"{text}.json").write_text(json.dumps({"text": text}))
-    airflow.wait(lambda: world.statuses("letters") == ["succeeded"] * 3, "letters do not run", seconds=90)
+    airflow.wait(lambda: world.statuses("letters") == ["succeeded"] * 3, "letters do not run")
     assert world.rows("letter") == [("a",), ("b",), ("c",)]
     airflow.wait(lambda: not list((world.folder / "landing").glob("*.json")), "the messages stay where they were")
 
@@ -173,7 +173,7 @@ def test_a_backfill_has_a_slice_for_each_interval(world: World, airflow: Airflow
         "POST", "backfills",
         {"dag_id": "daily", "from_date": "2026-01-01T00:00Z", "to_date": "2026-01-03T00:00Z", "max_active_runs": 1},
     )  # fmt: skip
-    airflow.wait(lambda: world.statuses("daily") == ["succeeded"] * 3, "the backfill does not end", seconds=90)
+    airflow.wait(lambda: world.statuses("daily") == ["succeeded"] * 3, "the backfill does not end")
     assert [run.slice[:10] for run in world.workflow_runs("daily")] == ["2026-01-01", "2026-01-02", "2026-01-03"]
     assert [(number, since[:10]) for number, since in world.rows("days")] == [
         (1, "2026-01-01"), (2, "2026-01-02"), (3, "2026-01-03"),

@@ -149,7 +149,7 @@ def test_a_worker_that_is_killed_is_followed_by_one_consumer_and_the_rows_are_ex
         airflow.wait(lambda: shop.at_work("orders"), "nothing is loaded")
         (first,), before = shop.at_work("orders"), consume_task(airflow)
         os.kill(first.pid, signal.SIGKILL)
-    airflow.wait(lambda: len(shop.ids("orders")) >= len(sent), "the rest is not loaded", seconds=120)
+    airflow.wait(lambda: len(shop.ids("orders")) >= len(sent), "the rest is not loaded")
     assert shop.ids("orders") == sent
     airflow.wait(lambda: shop.at_work("orders"), "the second consumer does not tell what it has loaded")
     *_, killed, second = known = shop.consumers("orders")

@@ -30,7 +30,9 @@ concurrency:
     max_concurrent_runs: 8
 """
 _LOOK_SECONDS = 0.25
-_START_SECONDS = 90.0
+_START_SECONDS = 240.0
+_WAIT_SECONDS = 180.0
+"""On a busy machine a run takes several times as long as at rest."""
 
 
 @dataclass
@@ -114,7 +116,7 @@ class Dev:
         assert "errors" not in said, said["errors"]
         return said["data"]
 
-    def wait_for(self, done: Callable[[], object], *, seconds: float = 60.0, what: str) -> Any:  # noqa: ANN401 - what `done` returns
+    def wait_for(self, done: Callable[[], object], *, seconds: float = _WAIT_SECONDS, what: str) -> Any:  # noqa: ANN401 - what `done` returns
         """Return the first true answer of `done`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

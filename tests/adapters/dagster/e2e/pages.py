@@ -115,7 +115,7 @@ def backfilled(dev: Dev, backfill_id: str) -> str:
         status = dev.query(_BACKFILL_STATUS, id=backfill_id)["partitionBackfillOrError"]["status"]
         return str(status) if status.startswith(("COMPLETED", "FAILED")) else ""
 
-    return str(dev.wait_for(look, seconds=120, what=f"the end of backfill {backfill_id}"))
+    return str(dev.wait_for(look, what=f"the end of backfill {backfill_id}"))
 
 
 def ended(dev: Dev, run_id: str) -> Seen:
@@ -125,7 +125,7 @@ def ended(dev: Dev, run_id: str) -> Seen:
         found = dev.query(_RUN, id=run_id)["runOrError"]
         return Seen(found["status"], found["eventConnection"]["events"]) if found["status"] in _OVER else None
 
-    seen = dev.wait_for(look, seconds=120, what=f"the end of run {run_id}")
+    seen = dev.wait_for(look, what=f"the end of run {run_id}")
     assert isinstance(seen, Seen)
     return seen
 

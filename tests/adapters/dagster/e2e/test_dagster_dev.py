@@ -216,7 +216,7 @@ def test_a_killed_run_is_gone_on_with_by_hand_and_the_target_is_exact(dev: Dev, 
 
 def test_a_message_and_a_tick_and_a_success_set_workflows_off_as_they_do_natively(dev: Dev, native: Path) -> None:
     for workflow in ("letters", "every_minute", "after_it"):
-        dev.wait_for(partial(over, dev, workflow), seconds=120, what=f"{workflow} has run")
+        dev.wait_for(partial(over, dev, workflow), what=f"{workflow} has run")
         assert workflow_record(dev.folder, workflow) == workflow_record(native, workflow)
     with store_of(dev.folder) as store:
         store.pause("every_minute")  # a run each minute takes time that the other tests need
@@ -253,7 +253,7 @@ def test_a_daemon_that_is_killed_and_started_again_doubles_and_loses_nothing(dev
     post(dev.folder, "meanwhile")
     dev.start()
     (dev.folder / "go on").touch()
-    dev.wait_for(lambda: over(dev, "letters", 3), seconds=90, what="both letters are read")
+    dev.wait_for(lambda: over(dev, "letters", 3), what="both letters are read")
     assert sorted(rows(dev.folder, "SELECT text FROM letters")) == [("hello",), ("meanwhile",), ("wait for it",)]
     with store_of(dev.folder) as store:
         ours = {run.workflow_run_id: run.status for run in store.workflow_runs(workflow="letters")}

@@ -50,7 +50,7 @@ def dev(kafka: KafkaCluster, topic: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_one_consumer_is_kept_going_and_the_table_is_exact(dev: Dev, kafka: KafkaCluster, topic: str) -> None:
     produce(kafka, topic, range(500))
-    dev.wait_for(lambda: loaded(dev) == 500, seconds=120, what="the sensor has started a run, and it has loaded all")
+    dev.wait_for(lambda: loaded(dev) == 500, what="the sensor has started a run, and it has loaded all")
     (first,) = runs(dev, JOB)
     produce(kafka, topic, range(500, 1_000))
     dev.wait_for(lambda: loaded(dev) == 1_000, what="what comes later is loaded, too")
@@ -62,7 +62,7 @@ def test_one_consumer_is_kept_going_and_the_table_is_exact(dev: Dev, kafka: Kafk
     assert ended(dev, first["runId"]).status == "FAILURE"
     second = dev.wait_for(lambda: following(dev, first), what="the sensor has started the next run")
     more.join()
-    dev.wait_for(lambda: loaded(dev) == 3_000, seconds=120, what="the next run has loaded the rest")
+    dev.wait_for(lambda: loaded(dev) == 3_000, what="the next run has loaded the rest")
     assert rows(dev.folder, "SELECT count(*), count(DISTINCT n), min(n), max(n) FROM clicks") == [
         (3_000, 3_000, 0, 2_999)
     ]
