@@ -48,7 +48,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
         return None
     from xdist.scheduler.loadfile import LoadFileScheduling
 
-    class OneOrchestrator(LoadFileScheduling):
+    class OneOrchestrator(LoadFileScheduling):  # type: ignore[misc]  # it has no types
         def _split_scope(self, nodeid: str) -> str:
             return "orchestrators" if nodeid.startswith(ORCHESTRATORS) else super()._split_scope(nodeid)
 
