@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FLOW = Path(sys.executable).with_name("flow")
 DAYS = ("2026-03-28", "2026-03-29", "2026-03-30")
 """Slices in Europe/Berlin; the clock changes on the second."""
-_PATIENCE = 120.0
+_PATIENCE = 300.0
 _LOOK_SECONDS = 0.3
 
 

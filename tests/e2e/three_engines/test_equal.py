@@ -16,7 +16,7 @@ from tests.e2e.three_engines.world import IN_WAREHOUSE, TABLES, WORKFLOWS
 if TYPE_CHECKING:
     from tests.e2e.three_engines.engines import Engine
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 OTHERS = ("Airflow", "Dagster")
 DONE = "succeeded"
