@@ -25,19 +25,12 @@ if TYPE_CHECKING:
 
 FULL = os.environ.get("EMATIX_CRASH") == "full"
 SAMPLE = {
-    "postgres": ("stream.replay.before", "postgres.commit.before", "postgres.commit.after"),
-    "sqlite": ("sqlite.commit.before", "sqlite.commit.after"),
-    "duckdb": ("duckdb.commit.before", "stream.replay.after"),
-    "delta": ("delta.commit.before", "stream.replay.after", "delta.commit.after#2", "stream.mark.after"),
-    "files": (
-        "stream.replay.before",
-        "objects.commit.after",
-        "stream.replay.after",
-        "objects.commit.before#2",
-        "objects.commit.after#2",
-        "stream.mark.after",
-    ),
-    "kafka": ("kafka.offsets.after", "kafka.commit.before#2", "kafka.commit.after", "stream.replay.after"),
+    "postgres": ("postgres.commit.after",),
+    "sqlite": ("sqlite.commit.before",),
+    "duckdb": ("stream.replay.after",),
+    "delta": ("stream.replay.after", "delta.commit.after#2"),
+    "files": ("objects.commit.after", "objects.commit.before#2", "stream.mark.after"),
+    "kafka": ("kafka.offsets.after", "kafka.commit.after"),
 }
 SQL = consumed.SQL.replace("_key, ", "")
 BROKEN = SQL.replace(" v,", " CASE WHEN v % 7 = 0 THEN error('seven') ELSE v END AS v,")

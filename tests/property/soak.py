@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SOAK = bool(os.environ.get("EMATIX_SOAK"))
 TRIED: dict[str, int] = {}
 """Examples by property, for the summary at the end of the session."""
-FULL, SAMPLE = int(os.environ.get("EMATIX_EXAMPLES", "3000")), 8
+FULL, SAMPLE = int(os.environ.get("EMATIX_EXAMPLES", "3000")), 5
 
 
 def examples(
