@@ -46,6 +46,21 @@ def source(connection: Connection) -> Source:
     return cast("Source", _module(connection.kind).source(connection))
 
 
+def check(connection: Connection) -> str:
+    """Open the system and return one line about it: what the kind's own `check` says, else that of its source.
+
+    Raises MissingDriverError and what opening raises.
+    """
+    module = _module(connection.kind)
+    if hasattr(module, "check"):  # jobs do not read from it
+        return cast("str", module.check(connection))
+    opened = source(connection)
+    try:
+        return opened.check()
+    finally:
+        opened.close()
+
+
 def target(connection: Connection) -> Target:
     """Return what writes to the connection. Raises MissingDriverError; UnsupportedError when it cannot be written."""
     return cast("Target", _module(connection.kind).target(connection))

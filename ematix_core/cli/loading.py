@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from ematix_core.config.connections import FoundConnection, all_connections
 from ematix_core.config.settings import FILE_NAME, Settings
 from ematix_core.errors import ProjectError, UnknownConnectionError, near
@@ -38,9 +40,11 @@ def load(
         return loaded(first), rest
     if first and _is_module(first):
         return loaded(first), rest
+    context = click.get_current_context(silent=True)
+    command = context.command_path if context else "flow run"
     raise ProjectError(
         f"no modules are configured, so {first!r} is unknown" if first else "no modules are configured",
-        hint=f"Name a file (flow run pipelines.py{f' {first}' if first else ''}), pass --module NAME, or write\n"
+        hint=f"Name a file ({command} pipelines.py{f' {first}' if first else ''}), pass --module NAME, or write\n"
         f'[project]\nmodules = ["pipelines"]\ninto {FILE_NAME} here. `flow init` makes a project that runs.',
     )
 

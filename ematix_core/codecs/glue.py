@@ -42,6 +42,11 @@ class GlueRegistry:
         self._versions: dict[SchemaId, Registered] = {}
         self._registered: dict[tuple[str, str], str] = {}
 
+    def check(self) -> str:
+        with self._answers("registry"):
+            self._glue.get_registry(RegistryId={"RegistryName": self._registry})
+        return f"Glue, registry {self._registry}"
+
     def schema(self, number: SchemaId, wire: str = "glue") -> Registered:  # noqa: ARG002 - there is one kind of ids
         if number not in self._versions:
             with self._answers(f"schema {number}"):

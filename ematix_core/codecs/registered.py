@@ -44,6 +44,10 @@ class Registry(Protocol):
         """The wire formats whose ids it knows."""
         ...
 
+    def check(self) -> str:
+        """Say what answers, in one line. Raises MissingSourceError for a registry that is not there."""
+        ...
+
     def schema(self, number: SchemaId, wire: str = "confluent") -> Registered:
         """Return the schema with the id. Raises MissingSourceError when there is none; that is asked each time."""
         ...

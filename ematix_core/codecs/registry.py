@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from ematix_core.model.connection import Connection
 
-__all__ = ["TIMEOUT", "Registered", "Registry", "open_registry"]
+__all__ = ["KINDS", "TIMEOUT", "Registered", "Registry", "open_registry"]
+
+KINDS = frozenset({"registry", "glue"})
+"""Kinds of connections that are registries."""
 
 TIMEOUT = 10.0
 """Seconds after which a registry that does not answer is an error, unless `timeout` says otherwise."""
@@ -40,6 +43,10 @@ class ConfluentRegistry:
         self.where = where
         self._by_id: dict[tuple[SchemaId, bool], Registered] = {}
         self._ids: dict[tuple[str, str, bool], SchemaId] = {}
+
+    def check(self) -> str:
+        with self._told("subjects"):
+            return f"schema registry, {len(self._client.get_subjects()):,} subjects"
 
     def schema(self, number: SchemaId, wire: str = "confluent") -> Registered:
         key = (number, wire == GLOBAL)
@@ -122,7 +129,7 @@ def open_registry(connection: Connection) -> Registry:
     where = f"connection {connection.name}"
     if connection.kind == "glue":
         return open_glue(connection, TIMEOUT)
-    if connection.kind != "registry":
+    if connection.kind not in KINDS:
         raise ConfigError(f"a connection of kind {connection.kind} is no schema registry", where=where,
                           hint="Use SchemaRegistryConnection or GlueSchemaRegistryConnection.")  # fmt: skip
     try:

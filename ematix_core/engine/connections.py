@@ -21,14 +21,24 @@ def check_connection(connection: Connection, *, redactor: Redactor | None = None
 
     Raises SecretError, MissingDriverError, ConnectError, LockedError.
     """
+    from ematix_core.codecs.registry import KINDS
+
     redactor = redactor or Redactor()
-    source = registry.source(resolve_connection(connection, redactor=redactor))
     try:
-        return source.check()
+        resolved = resolve_connection(connection, redactor=redactor)
+        return _check_schemas(resolved) if resolved.kind in KINDS else registry.check(resolved)
     except EmatixError as error:
         raise error.masked(redactor.mask) from None
+
+
+def _check_schemas(connection: Connection) -> str:
+    from ematix_core.codecs.registry import open_registry
+
+    opened = open_registry(connection)
+    try:
+        return opened.check()
     finally:
-        source.close()
+        opened.close()
 
 
 def read_table(connection: Connection, table: str) -> pa.Table:

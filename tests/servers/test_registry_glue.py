@@ -16,6 +16,7 @@ import ematix_core as ematix
 from ematix_core import types
 from ematix_core.codecs import Format, decoder, encoder
 from ematix_core.codecs.registry import Registry, open_registry
+from ematix_core.engine import check_connection
 from ematix_core.errors import (
     AccessError,
     ConfigError,
@@ -110,3 +111,11 @@ def test_a_registry_that_cannot_be_asked_is_told(
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     with pytest.raises(ConfigError, match="Set region"):
         open_registry(ematix.GlueSchemaRegistryConnection("schemas"))
+
+
+def test_the_registry_can_be_checked_and_one_that_is_not_there_is_named(server: ThreadedMotoServer) -> None:
+    del server
+    assert check_connection(GLUE) == "Glue, registry shop"
+    gone = ematix.GlueSchemaRegistryConnection("schemas", registry="attic", region="eu-central-1")
+    with pytest.raises(MissingSourceError, match="attic"):
+        check_connection(gone)

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from ematix_core.backends.stream_protocols import SharedSource, StreamQuery
     from ematix_core.model.connection import Connection
 
-__all__ = ["DIALECT", "source", "stream_source", "target"]
+__all__ = ["DIALECT", "check", "source", "stream_source", "target"]
+
+
+def check(connection: Connection) -> str:
+    """Ask the brokers for their topics, and say how many there are. Raises ConnectError, AccessError, ConfigError."""
+    from ematix_core.backends.kafka.client import Line, producer, topics
+    from ematix_core.backends.kafka.settings import settings_of
+
+    line = Line(settings_of(connection))
+    return f"Kafka, {len(topics(producer(line, {}), line)):,} topics"
 
 
 def source(connection: Connection) -> Source:

@@ -60,6 +60,11 @@ def test_no_modules_says_the_three_ways_to_name_some() -> None:
         load(["customers"], [])
 
 
+@pytest.mark.usefixtures("folder")
+def test_no_modules_names_the_command_that_was_meant(flow: Flow) -> None:
+    assert "Name a file (flow dlq list pipelines.py clicks), " in flow("dlq", "list", "clicks").stderr
+
+
 @pytest.mark.usefixtures("project")
 def test_wrong_job_name_suggests_the_right_one(flow: Flow) -> None:
     result = flow("run", "custmers")
