@@ -30,9 +30,12 @@ endif
 test: servers lint docs ## everything that must hold before a merge: lint, all tests, docs
 	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder --durations=40 $(AGAIN)
 
-fast: $(READY) ## ruff, unit and architecture tests, without those of the pages: three minutes, no servers
+# Left out are the folders whose tests wait, for databases, processes and the clock, and the pages of the docs.
+FAST = $(addprefix tests/unit/,cli codecs config engine model observe query sql strategies test_*.py) tests/architecture
+
+fast: $(READY) ## ruff, and the quick unit and architecture tests, more than half: a minute, no servers
 	$(BIN)/ruff check && $(BIN)/ruff format --check
-	$(PYTEST) -n 2 tests/unit tests/architecture -k 'not snippets_of_the_page_run'
+	$(PYTEST) -n 2 $(FAST) -m 'not slow' -k 'not snippets_of_the_page_run'
 
 lint: $(READY) ## ruff, mypy, layers
 	$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports --no-logo

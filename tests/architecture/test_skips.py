@@ -15,6 +15,8 @@ from tests.architecture.checkout import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 SKIPPED = 'import pytest\n\n\ndef test_one():\n    pytest.skip("no server")\n'
 PASSED = "def test_one():\n    pass\n"
 FAILED = SKIPPED + "\n\ndef test_two():\n    raise AssertionError\n"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.unit.cli.conftest import Flow
 
+pytestmark = pytest.mark.slow
+
 TOML = """
 [connections.files]
 kind = "objects"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tests.unit.cli.conftest import Flow
 
+pytestmark = pytest.mark.slow
+
 PIPELINES = """
 import ematix_core as ematix
 

@@ -14,6 +14,8 @@ from ematix_core.cli.process import collect_again
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 PROJECT = """
 import atexit, threading, time
 import ematix_core as ematix

@@ -19,6 +19,8 @@ from ematix_core.codecs.wire import UnreadableError
 from ematix_core.errors import ConversionError, DeclarationError, UnsupportedError
 from ematix_core.model.table import Column
 
+pytestmark = pytest.mark.slow
+
 SHOP = """
 syntax = "proto3";
 package shop;

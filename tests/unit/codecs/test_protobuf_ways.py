@@ -17,6 +17,8 @@ from ematix_core.codecs.protobuf_index import varint
 from ematix_core.codecs.protobuf_shapes import Field, Map, Message, Moment, Repeated, Scalar, Shape, Wrapped
 from ematix_core.codecs.wire import UnreadableError
 
+pytestmark = pytest.mark.slow
+
 _VARINTS = frozenset({
     shapes.INT32, shapes.INT64, shapes.UINT32, shapes.UINT64, shapes.SINT32, shapes.SINT64, shapes.BOOL,
 })  # fmt: skip

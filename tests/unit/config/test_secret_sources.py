@@ -18,6 +18,8 @@ from ematix_core.errors import SecretError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 
 class JsonServer(BaseHTTPRequestHandler):
     """Answers with JSON; subclasses say what."""

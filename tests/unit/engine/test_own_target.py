@@ -18,6 +18,8 @@ from ematix_core.engine import plan_job, run_job
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow
+
 EMBEDDED = ("sqlite", "duckdb", "memory")
 
 

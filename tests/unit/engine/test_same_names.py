@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from ematix_core.model.connection import Connection
 
+pytestmark = pytest.mark.slow
+
 SOURCES = ("delta", "objects")
 TARGETS = ("duckdb", "memory", "delta", "objects")
 MODES = ("append", "truncate", "merge", "scd2")
