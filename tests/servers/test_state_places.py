@@ -124,8 +124,7 @@ def test_the_table_of_states_keeps_streams_apart_and_forgets_what_is_not_needed(
         send(kafka, topic, 0, click("10:00:05"))
         clicks.consume(until_idle=True)
         execute(url, "INSERT INTO ematix_stream_state VALUES ('other', '000000000001-x', 'kept')")
-        for number in range(70):
-            send(kafka, topic, 0, click("10:00:06", k=str(number)))
+        send(kafka, topic, 0, *(click("10:00:06", k=str(number)) for number in range(70)))
         clicks.consume(until_idle=True)
         state = state_of(clicks, clicks.targets[0])
         found = execute(url, "SELECT scope, count(*) FROM ematix_stream_state GROUP BY scope ORDER BY scope")
