@@ -91,7 +91,7 @@ class KafkaCluster:
         `transaction`: None for none; else how it ends, `commit` or `abort`.
         """
         failures: list[object] = []
-        # An idempotent producer needs half a second for its number. Without one, and no record is tried again: it fails.
+        # An idempotent producer takes half a second to begin. This one tries nothing again: what goes wrong is told.
         own = {"transactional.id": f"test-{uuid4().hex[:8]}"} if transaction else {"acks": "all", "retries": "0"}
         producer = Producer(self.config | own)
         if transaction:

@@ -17,6 +17,7 @@ from ematix_core.backends.delta.log import is_table, opened
 from ematix_core.backends.delta.scan import FILE, ROW, Layout, Piece, scan, sql_type
 from ematix_core.backends.duck.arrow import plain_schema
 from ematix_core.backends.duck.connection import quote, relation, translated
+from ematix_core.backends.duck.types import plain_columns
 from ematix_core.errors import EmatixError, UnsupportedError
 from ematix_core.model.table import Column, TableName, columns_from
 
@@ -266,8 +267,9 @@ class TableChanges:
                 f" AND table_name = '{self.held.name}'"
             ).fetchall()
         )
-        schema = plain_schema(relation(self.duck, f"SELECT * FROM {self.held} LIMIT 0", {}).to_arrow_table().schema)
-        self.columns = tuple(Column(c.name, c.type, nullable[c.name]) for c in columns_from(schema))
+        held = relation(self.duck, f"SELECT * FROM {self.held} LIMIT 0", {})
+        columns = plain_columns(held) or columns_from(plain_schema(held.to_arrow_table().schema))
+        self.columns = tuple(Column(c.name, c.type, nullable[c.name]) for c in columns)
         for column in self.columns:
             sql_type(column)
 

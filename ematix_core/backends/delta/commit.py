@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.delta.bookkeeping import app_id
 from ematix_core.backends.delta.log import LOG, is_table, opened, translated
+from ematix_core.backends.delta.schema import schema_of
 from ematix_core.backends.delta.writing import write
 from ematix_core.errors import ConflictError
 from ematix_core.failpoint import failpoint
@@ -15,8 +16,7 @@ from ematix_core.failpoint import failpoint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pyarrow as pa
-    from deltalake import CommitProperties
+    from deltalake import CommitProperties, Schema
     from deltalake.transaction import AddAction
 
     from ematix_core.backends.delta.changes import TableChanges
@@ -180,22 +180,17 @@ def _require_next(changes: TableChanges, before: int) -> None:
         )  # fmt: skip
 
 
-def _schema(changes: TableChanges) -> Any:  # noqa: ANN401 - delta-rs's own schema
+def _schema(changes: TableChanges) -> Schema:
     """Return the table's schema for the log; columns that stay as they are keep what else the log says of them."""
-    import pyarrow as pa
     from deltalake import Schema
 
     columns = changes.columns or ()
-    wanted = Schema.from_arrow(_arrow(pa.schema([pa.field(c.name, c.type.to_arrow(), c.nullable) for c in columns])))
+    wanted = schema_of(columns)
     if changes.base is None:
         return wanted
     old = {field.name: field for field in changes.base.raw.schema().fields}
     kept = {column.name for column in changes.base.columns if column in columns}
     return Schema([old[field.name] if field.name in kept else field for field in wanted.fields])
-
-
-def _arrow(schema: pa.Schema) -> Any:  # noqa: ANN401 - what delta-rs takes by Arrow's C interface
-    return schema
 
 
 def _properties(note: Note | None, *, retries: int | None) -> CommitProperties:

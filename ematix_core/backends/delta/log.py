@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from ematix_core.backends.delta.schema import columns_of
 from ematix_core.errors import (
     ConflictError,
     ConnectError,
@@ -20,7 +21,6 @@ from ematix_core.errors import (
     SourceError,
     UnsupportedError,
 )
-from ematix_core.model.table import columns_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,20 +87,21 @@ class Snapshot:
 
     @cached_property
     def _files(self) -> tuple[DataFile, ...]:
-        import pyarrow as pa
-
         with translated(self.place):
-            found = pa.table(self.raw.get_add_actions(flatten=False)).to_pylist()
+            found: Any = self.raw.get_add_actions(flatten=False)
+            paths, sizes, rows = (found.column(name).to_pylist() for name in ("path", "size_bytes", "num_records"))
+            parted: list[dict[str, Any] | None] = [None] * len(paths)
+            if "partition" in found.column_names:
+                parted = found.column("partition").to_pylist()
         files = []
-        for entry in found:
-            path = unquote(entry["path"])
-            if "://" in entry["path"] or path.startswith("/"):
+        for escaped, size, number, values in zip(paths, sizes, rows, parted, strict=True):
+            path = unquote(escaped)
+            if "://" in escaped or path.startswith("/"):
                 raise UnsupportedError(
                     f"the table's file {path} is outside of its folder, as in a shallow clone", where=self.place.shown
                 )
-            values = entry.get("partition") or {}
-            partition = tuple(values.get(name) for name in self.partition_by)
-            files.append(DataFile(path, entry["size_bytes"], entry["num_records"], partition))
+            partition = tuple((values or {}).get(name) for name in self.partition_by)
+            files.append(DataFile(path, size, number, partition))
         return tuple(files)
 
     def sizes(self) -> Iterator[tuple[str, int]]:
@@ -175,12 +176,10 @@ def opened(place: Folder, at: str = "") -> Snapshot:
         if at:
             _travel(raw, at, place)
     _require_readable(raw, place)
-    import pyarrow as pa
-
     with translated(place):
-        schema = pa.schema(raw.schema().to_arrow())
+        columns = columns_of(raw.schema())
         partition_by = tuple(raw.metadata().partition_columns)
-    return Snapshot(place, raw, columns_from(schema), partition_by, at)
+    return Snapshot(place, raw, columns, partition_by, at)
 
 
 def _travel(raw: DeltaTable, at: str, place: Folder) -> None:

@@ -48,7 +48,7 @@ def make_room(connection: DuckDBPyConnection, columns: int, *, least: int = 0, b
     """
     wide = columns * (os.cpu_count() or 1) * _COLUMN_MEGABYTES
     wanted = max(least, wide if wide > _ROOM_MEGABYTES else 0)
-    raise_limit(connection, max(wanted, max(wanted, _ROOM_MEGABYTES) + beside if beside else 0))
+    raise_limit(connection, max(wanted, max(wanted, WORKING) + beside if beside else 0))
 
 
 def room_to_read(connection: DuckDBPyConnection, group: int) -> int:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator
 
-LIMIT = 8 * 1024 * 1024
+LIMIT = 4 * 1024 * 1024
 """Bytes that may wait: enough to keep both ends busy, few enough to bound memory."""
 
 

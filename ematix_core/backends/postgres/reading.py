@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ematix_core.backends.postgres.native import Native
     from ematix_core.backends.protocols import Query
 
-CHUNK = 4 * 1024 * 1024
+CHUNK = 2 * 1024 * 1024
 """Bytes of CSV that are turned into Arrow at a time."""
 _WITH_MODIFIER = re.compile(r"\(.*\)")
 

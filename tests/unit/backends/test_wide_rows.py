@@ -11,7 +11,7 @@ import pytest
 
 import ematix_core as ematix
 from ematix_core.backends.duck.connection import open_duck
-from ematix_core.backends.duck.memory import make_room, room_to_read
+from ematix_core.backends.duck.memory import WORKING, make_room, room_to_read
 from ematix_core.store import open_store
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def test_few_columns_leave_the_limit_and_many_raise_it_but_never_lower_it() -> N
 
 
 def test_large_row_groups_raise_the_limit_for_each_thread_and_very_large_ones_leave_fewer_threads() -> None:
-    assert limit(16, 100_000_000, threads="2") == limit(0, memory_limit="456MB")
-    assert limit(16, 100_000_000, threads="4") == limit(0, memory_limit="656MB")
-    assert limit(16, 600_000_000, threads="2") == limit(0, memory_limit="856MB")
+    assert limit(16, 100_000_000, threads="2") == limit(0, memory_limit=f"{WORKING + 200}MB")
+    assert limit(16, 100_000_000, threads="4") == limit(0, memory_limit=f"{WORKING + 400}MB")
+    assert limit(16, 600_000_000, threads="2") == limit(0, memory_limit=f"{WORKING + 600}MB")
     with closing(open_duck(threads="2")) as connection:
         room_to_read(connection, 600_000_000)
         assert connection.execute("SELECT current_setting('threads')").fetchone() == (1,)
