@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -61,7 +62,10 @@ class Shop:
             json.dumps({"who": who, "price": 2, "seen": at and (at if "T" in at else f"2026-01-01T00:{at}Z")})
             for who, at in rows
         ]
-        (self.folder / "in" / f"{self._files:03}.jsonl").write_text("\n".join(lines) + "\n")
+        half = self.folder / "in" / f"_{self._files:03}"
+        half.write_text("\n".join(lines) + "\n")
+        os.utime(half, (time.time() - 600 + self._files,) * 2)  # one that has just changed is not read at once
+        half.rename(half.with_name(f"{self._files:03}.jsonl"))
 
     def stream(self, window: ematix.Window, **options: Any) -> Stream:  # noqa: ANN401 - those of stream
         """Declare the stream."""
