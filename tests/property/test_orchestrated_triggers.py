@@ -25,7 +25,7 @@ def stores() -> Iterator[tuple[SchedulerStore, SchedulerStore]]:
         yield both
 
 
-@examples("an orchestrator's decisions", sample=300, full=5_000)
+@examples("an orchestrator's decisions", sample=150, full=5_000)
 @given(seed=st.integers(0, 2**32), steps=st.integers(1, STEPS))
 def test_an_orchestrator_that_asks_the_gate_runs_what_the_scheduler_runs(
     stores: tuple[SchedulerStore, SchedulerStore], seed: int, steps: int

@@ -88,7 +88,7 @@ def ordered(rows: list[Row]) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["tumbling", "hopping", "session", "longest"])
-@examples("windows", sample=40, full=1_500)
+@examples("windows", sample=25, full=1_500)
 @given(course=_course, lateness=st.sampled_from([0, 6]), keep=st.sampled_from([0, 12]))
 @example(course=_CUT_BY_AN_OLDER_ROW, lateness=0, keep=0)
 def test_windows_equal_the_model(kind: str, course: list[Any], lateness: int, keep: int) -> None:

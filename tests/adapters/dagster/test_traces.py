@@ -159,7 +159,7 @@ def stores() -> Iterator[tuple[SchedulerStore, SchedulerStore]]:
         yield both
 
 
-@examples("the sensor's decisions", sample=300, full=3_000)
+@examples("the sensor's decisions", sample=150, full=3_000)
 @given(seed=st.integers(0, 2**32), steps=st.integers(1, STEPS))
 def test_the_sensor_runs_what_the_scheduler_runs(
     stores: tuple[SchedulerStore, SchedulerStore], seed: int, steps: int
