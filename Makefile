@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE # start-up is measured as users have it: with c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: demo test fast lint servers bench docs build crash soak orchestrator-versions spark help clean
+.PHONY: demo test fast lint servers bench docs build crash soak orchestrator-versions spark azure help clean
 
 $(READY): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"ematix needs Python 3.11 or newer, and $(PYTHON) is {sys.version.split()[0]}: set PYTHON=/path/to/python3.11")'
@@ -74,6 +74,10 @@ orchestrator-versions: $(READY) ## the adapters' tests under older Airflows and 
 
 spark: $(READY) ## Delta tables between ematix and a running Spark, each way, in .spark/: Java 17, Maven, five minutes
 	$(BIN)/python -m tools.spark
+
+azure: $(READY) ## tables in Azure's object store, on Azurite: Node.js, 360 MB, five minutes
+	$(BIN)/python -m tools.servers up azure
+	$(PYTEST) -n 2 tests/conformance/azure.py
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 18

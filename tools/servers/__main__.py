@@ -21,13 +21,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 if all that was asked for is so."""
     parser = argparse.ArgumentParser(prog="python -m tools.servers", description=__doc__)
     parser.add_argument("command", choices=["up", "down", "status"])
-    parser.add_argument("name", nargs="*", help=f"{', '.join(KINDS)}; all if none is named")
+    parser.add_argument(
+        "name", nargs="*", help=f"{', '.join(KINDS)}; those of the gate if none is named, and what runs"
+    )
     asked = parser.parse_args(arguments)
     if unknown := set(asked.name) - set(KINDS):
         parser.error(f"no such server: {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
     try:
         with FileLock(home() / "lock"):
-            servers = [make(name) for name in KINDS if not asked.name or name in asked.name]
+            names = asked.name or [name for name, kind in KINDS.items() if not kind.on_request or make(name).running]
+            servers = [make(name) for name in KINDS if name in names]
             return {"up": up, "down": down, "status": status}[asked.command](servers)
     except ServerError as error:
         _say(f"error: {error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tools.servers.azure import Azure
 from tools.servers.kafka import Kafka
 from tools.servers.mariadb import MariaDB
 from tools.servers.mysql import MySQL
@@ -25,6 +26,7 @@ KINDS: dict[str, type[Server]] = {
     "s3": S3,
     "kafka": Kafka,
     "registry": Registry,
+    "azure": Azure,
 }
 
 

@@ -39,6 +39,8 @@ class Server(ABC):
     name: ClassVar[str]
     default_port: ClassVar[int]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    on_request: ClassVar[bool] = False
+    """Whether it is started only when it is named: for tests that are no part of the gate."""
 
     def __init__(self, home: Path, tls: Tls, *, instance: str = "main", options: Sequence[str] = ()) -> None:
         self.kind_folder = home / self.name
