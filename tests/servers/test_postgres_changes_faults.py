@@ -38,7 +38,7 @@ AT_ONCE = PollLimits(seconds=0)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with replicating(settings=["max_slot_wal_keep_size=16MB", "wal_sender_timeout=3s"]) as made:
+    with replicating(settings=["max_slot_wal_keep_size=16MB", "wal_sender_timeout=6s"]) as made:
         yield made
 
 
@@ -233,7 +233,7 @@ def test_the_connection_lives_while_the_consumer_is_busy(server: Server, follow:
     first = source.poll(PollLimits(rows=1))
     assert first is not None
     process = execute(server.url, "SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'ematix_busy'")
-    time.sleep(7)
+    time.sleep(9)
     assert [*first.rows.column("id").to_pylist(), *ids(source)] == list(range(1, 60_001))
     assert process == execute(server.url, "SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'ematix_busy'")
 
