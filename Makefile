@@ -75,7 +75,7 @@ orchestrator-versions: $(READY) ## the adapters' tests under older Airflows and 
 spark: $(READY) ## Delta tables between ematix and a running Spark, each way, in .spark/: Java 17, Maven, five minutes
 	$(BIN)/python -m tools.spark
 
-azure: $(READY) ## tables in Azure's object store, on Azurite: Node.js, 360 MB, five minutes
+azure: $(READY) ## tables in Azure's object store, on Azurite: Node.js, 360 MB, two minutes
 	$(BIN)/python -m tools.servers up azure
 	$(PYTEST) -n 2 tests/conformance/azure.py
 
