@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
 from ematix_core.errors import ConfigError, UnsupportedError, near
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoints
     from types import ModuleType
 
     from ematix_core.backends.protocols import Source, Target
@@ -33,7 +33,7 @@ ENTRY_POINTS = "ematix.backends"
 
 def kinds() -> tuple[str, ...]:
     """Return every kind that is known, built-in ones and those of other packages, sorted."""
-    return tuple(sorted({*MODULES, *(point.name for point in _added())}))
+    return tuple(sorted({*MODULES, *(point.name for point in entry_points(group=ENTRY_POINTS))}))
 
 
 def dialect(kind: str) -> Dialect:
@@ -98,14 +98,7 @@ def _with(role: str) -> list[str]:
 def _module(kind: str) -> ModuleType:
     if kind in MODULES:
         return import_module(MODULES[kind])
-    for point in _added():
+    for point in entry_points(group=ENTRY_POINTS):
         if point.name == kind:
             return cast("ModuleType", point.load())
     raise ConfigError(f"no backend serves connections of kind {kind!r}", hint=near(kind, kinds()))
-
-
-def _added() -> EntryPoints:
-    """Return the kinds of other packages. Only who asks for one of them pays for the import: 17 ms."""
-    from importlib.metadata import entry_points
-
-    return entry_points(group=ENTRY_POINTS)

@@ -27,12 +27,14 @@ _KINDS: dict[str, type[ColumnType]] = {
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
 _MOST_DIGITS = 38
+_EXTENSION = "ARROW:extension:name"
+"""In the metadata of a column that is more than its type to those who know Arrow, such as JSON."""
 
 
 def columns_of(schema: Schema) -> tuple[Column, ...]:
     """Return the columns of a table. Raises UnsupportedError naming one that no column type fits."""
     fields = json.loads(schema.to_json())["fields"]
-    kinds = [_kind(field["type"]) for field in fields]
+    kinds = [None if _EXTENSION in field["metadata"] else _kind(field["type"]) for field in fields]
     columns = tuple(
         Column(field["name"], kind, field["nullable"])
         for field, kind in zip(fields, kinds, strict=True)

@@ -33,7 +33,11 @@ def test_a_schema_is_the_one_that_arrow_gives() -> None:
     assert schema_of(COLUMNS) == Schema.from_arrow(arrow)
 
 
-@pytest.mark.parametrize("columns", [COLUMNS, COLUMNS[:15], []], ids=["with nested types", "usual", "none"])
+@pytest.mark.parametrize(
+    "columns",
+    [COLUMNS, COLUMNS[:15], [Column("j", types.JSON)], []],
+    ids=["with nested types", "usual", "json", "none"],
+)
 def test_columns_are_those_that_arrow_gives(columns: list[Column]) -> None:
     schema = schema_of(columns)
     arrow: Any = schema.to_arrow()
