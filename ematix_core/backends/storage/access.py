@@ -77,7 +77,7 @@ class Access:
                 },
             ))  # fmt: skip
         except driver().exceptions.BaseError as error:
-            raise ConfigError(f"{self.url} cannot be reached with these options: {error}") from error
+            raise ConfigError(f"{self.url} cannot be reached with these options: {outermost(error)}") from error
 
     def delta_options(self) -> dict[str, str]:
         """Return the storage options of delta-rs for the same place."""
@@ -141,6 +141,11 @@ class Access:
     @property
     def _has_keys(self) -> bool:
         return bool(self.options.get("access_key_id") or os.environ.get("AWS_ACCESS_KEY_ID"))
+
+
+def outermost(error: object) -> str:
+    """Return what an error of obstore says, without its inner structure."""
+    return str(error).partition("\n\nDebug source:")[0].replace("\n", " ").strip()
 
 
 def driver() -> ModuleType:

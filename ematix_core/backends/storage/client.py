@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from ematix_core.backends.storage.access import driver
+from ematix_core.backends.storage.access import driver, outermost
 from ematix_core.errors import AccessError, ConnectError, EmatixError, MissingSourceError, SourceError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _REFUSALS = re.compile(
     r"\b403\b|AccessDenied|ExpiredToken|InvalidToken|InvalidAccessKeyId|SignatureDoesNotMatch|PermanentRedirect"
     r"|AuthorizationHeaderMalformed|TokenRefreshRequired|AuthenticationFailed"
 )
+_NO_BUCKET = re.compile("NoSuchBucket|ContainerNotFound")
 _TRIES = re.compile(r" in ([\d.]+)(m?s)[^,]*, after (\d+) retries.*? - (.*)", re.DOTALL)
 _CODE = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL)
 
@@ -169,16 +170,17 @@ class Client:
         return entry
 
     def _missing(self, key: str, error: BaseException) -> EmatixError:
-        if "NoSuchBucket" in str(error):
+        if _NO_BUCKET.search(str(error)):
+            noun = "container" if self._access.scheme == "az" else "bucket"
             return ConnectError(
-                f"there is no bucket {self._access.bucket!r}", where=self._access.url,
+                f"there is no {noun} {self._access.bucket!r}", where=self._access.url,
                 hint="Check path= and endpoint= of the connection.",
             )  # fmt: skip
         return MissingSourceError(f"there is no file {key}", where=self.bucket)
 
     def _error(self, action: str, key: str, error: BaseException) -> EmatixError:
         exceptions, text = driver().exceptions, str(error)
-        if "NoSuchBucket" in text:
+        if _NO_BUCKET.search(text):
             return self._missing(key, error)
         if isinstance(error, exceptions.AlreadyExistsError):
             return SourceError(f"{key} is there already", where=self.bucket)
@@ -201,10 +203,10 @@ class Client:
 
 
 def _reason(text: str) -> str:
-    """Return what an error of obstore says, without its inner structure."""
+    """Return what an error of obstore says, for people."""
     if found := _CODE.search(text):
-        return f"{found[1]}: {found[2]}"
-    plain = text.partition("\n\nDebug source:")[0].replace("\n", " ").strip()
+        return f"{found[1]}: {found[2].partition(chr(10))[0]}"  # Azure adds the request's number and time
+    plain = outermost(text)
     if found := _TRIES.search(plain):
         return f"{found[4]} (tried {int(found[3]) + 1} times in {float(found[1]):.1f} {found[2]})"
     return plain

@@ -101,6 +101,17 @@ def test_what_makes_no_sense_is_refused_by_name(kind: Any, path: str, options: d
         read(kind("lake", path=path, options=options))
 
 
+def test_what_the_client_refuses_is_told_without_its_inner_structure() -> None:
+    settings = settings_of(
+        ObjectStoreConnection("lake", path="az://box", options={"account_name": "a", "account_key": "%"})
+    )
+    with pytest.raises(
+        ConfigError, match=r"az://box cannot be reached with these options: .*Invalid Access Key"
+    ) as caught:
+        settings.folder()
+    assert "Debug source" not in str(caught.value)
+
+
 def test_an_unknown_profile_is_named() -> None:
     settings = settings_of(ObjectStoreConnection("lake", path="s3://bucket", options={"profile": "nope"}))
     with pytest.raises(ConfigError, match=r"profile 'nope' of AWS cannot be used.*could not be found"):
