@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.connection import driver, open_duck
-from ematix_core.backends.duck.memory import WORKING
-from ematix_core.backends.duck.session import DuckSession, DuckSource, statement, transaction
+from ematix_core.backends.duck.memory import PASSING
+from ematix_core.backends.duck.session import DuckSession, transaction
+from ematix_core.backends.duck.source import DuckSource, statement
 from ematix_core.backends.duck.types import LIMITS, TYPES
 from ematix_core.backends.protocols import LocalQuery
 from ematix_core.backends.tables import TableTarget
@@ -49,7 +50,7 @@ DIALECT = Dialect(
     limits=LIMITS,
 )
 
-_FILE = {"memory_limit": f"{WORKING}MB"}
+_FILE = {"memory_limit": f"{PASSING}MB"}  # raised for what needs more
 _WRITING = _FILE | {
     # A table has no order; a query's ORDER BY is kept all the same. In order, two threads leave a broken row group
     # beside each whole one, and the checkpoint at the end writes everything a second time: 6M rows x 16 columns from

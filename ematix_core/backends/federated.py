@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from ematix_core.backends import registry
 from ematix_core.backends.duck.arrow import noting, plain_batches, plain_schema
+from ematix_core.backends.duck.binding import values
 from ematix_core.backends.duck.connection import BATCH_ROWS, driver, open_duck, quote, relation, translated
 from ematix_core.backends.duck.functions import register
 from ematix_core.backends.duck.memory import make_room
 from ematix_core.backends.duck.renaming import as_asked
-from ematix_core.backends.duck.session import values
 from ematix_core.backends.duck.types import LIMITS, TYPES
 from ematix_core.backends.protocols import Query
 from ematix_core.backends.tables import TableSource

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from ematix_core.backends.duck.connection import configure, driver, open_duck, quote, translated
-from ematix_core.backends.duck.session import DuckSession, DuckSource, statement, transaction
+from ematix_core.backends.duck.session import DuckSession, transaction
+from ematix_core.backends.duck.source import DuckSource, statement
 from ematix_core.backends.duckdb import DIALECT as DUCKDB
 from ematix_core.backends.ledger import SqlLedger
 from ematix_core.backends.protocols import LocalQuery

@@ -13,11 +13,12 @@ from ematix_core.backends.delta.names import table_path
 from ematix_core.backends.delta.publishing import publish
 from ematix_core.backends.delta.settings import check_columns, require_partition
 from ematix_core.backends.delta.writing import write
+from ematix_core.backends.duck.binding import values
 from ematix_core.backends.duck.connection import open_duck, quote, translated
 from ematix_core.backends.duck.groups import largest_group
 from ematix_core.backends.duck.memory import WORKING, room_to_compare
 from ematix_core.backends.duck.names import table_names
-from ematix_core.backends.duck.session import DuckSession, values
+from ematix_core.backends.duck.session import DuckSession
 from ematix_core.backends.duck.temporary import is_temporary
 from ematix_core.backends.feed import Feed
 from ematix_core.errors import EmatixError, SourceError, SqlError, UnsupportedError

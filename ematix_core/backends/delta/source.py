@@ -11,13 +11,14 @@ from ematix_core.backends.delta.log import driver
 from ematix_core.backends.delta.names import look_up, tables
 from ematix_core.backends.delta.scan import Layout, Piece, scan
 from ematix_core.backends.delta.settings import settings_of
+from ematix_core.backends.duck.binding import values
 from ematix_core.backends.duck.connection import driver as duckdb
 from ematix_core.backends.duck.connection import open_duck, quote, relation, translated
 from ematix_core.backends.duck.groups import largest_group
 from ematix_core.backends.duck.memory import make_room, room_to_read
 from ematix_core.backends.duck.names import table_names
 from ematix_core.backends.duck.renaming import as_asked, renamed, views
-from ematix_core.backends.duck.session import DuckSource, values
+from ematix_core.backends.duck.source import DuckSource
 from ematix_core.backends.protocols import LocalQuery
 from ematix_core.errors import ConnectError
 from ematix_core.sql.parameters import bind

@@ -6,6 +6,7 @@ so that a Dialect record can be read without it.
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 import unicodedata
@@ -180,12 +181,33 @@ def _located(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
     duckdb = driver()
     if isinstance(error, (duckdb.BinderException, duckdb.CatalogException)) and "LINE " not in str(error):
         try:
-            connection.execute(f"EXPLAIN {sql}", dict(parameters) or None).fetchall()
-        except duckdb.Error as again:
-            found = translate(again, f"EXPLAIN {sql}")
-            if isinstance(found, SqlError) and found.position is not None:
-                return SqlError(found.what, statement=sql, position=found.position - len("EXPLAIN "))
+            operators(connection, sql, parameters)
+        except SqlError as found:
+            if found.position is not None:
+                return found
+        except EmatixError:
+            pass  # what was raised first tells more
     return translate(error, sql)
+
+
+def operators(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the operators of DuckDB's plan of the query, each with its `name` and `extra_info`.
+
+    Raises the errors of `translate`.
+    """
+    explain = "EXPLAIN (FORMAT json) "
+    try:
+        ((_, text),) = connection.execute(explain + sql, dict(parameters) or None).fetchall()
+    except driver().Error as error:
+        found = translate(error, explain + sql)
+        if isinstance(found, SqlError):
+            at = None if found.position is None else found.position - len(explain)
+            found = SqlError(found.what, statement=sql, position=at)
+        raise found from cause_of(error)
+    plan: list[dict[str, Any]] = json.loads(text)
+    for operator in plan:  # which grows
+        plan += operator["children"]
+    return plan
 
 
 def quote(*names: str) -> str:

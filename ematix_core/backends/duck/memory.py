@@ -1,4 +1,4 @@
-"""How much memory DuckDB gets: little as a rule, more for wide rows and large row groups, and to compare many rows.
+"""How much memory DuckDB gets: little for rows that only pass, more to compare and change many, and for wide ones.
 
 DuckDB keeps the pages that it has read and written until its `memory_limit` is reached, so the limit is what it takes.
 Figures: docs/decisions/memory-limit.md.
@@ -7,15 +7,26 @@ Figures: docs/decisions/memory-limit.md.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
+
+from ematix_core.backends.duck.connection import operators
+from ematix_core.backends.duck.large_values import in_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from duckdb import DuckDBPyConnection
 
 _CPUS = max(2, os.cpu_count() or 1)
+PASSING = 50 * _CPUS
+"""MB, as all of these, for a file as long as rows only pass: 20M rows into it take as long as with twice as much."""
 WORKING = 100 * _CPUS
-"""MB, as all of these, for a file: what is beyond it spills. 1.3 GB and 23 s of CPU to merge 6M rows into 6M become
+"""For statements that keep rows: what is beyond it spills. 1.3 GB and 23 s of CPU to merge 6M rows into 6M become
 0.48 GB and 27 s; half of it fails."""
+
+_PASS_ON = re.compile(r"(\w+_)?SCAN|READ_\w+|RANGE|EMPTY_RESULT|PROJECTION|FILTER|UNNEST|UNION|STREAMING_\w+")
+"""The operators of a plan that give each row on as it comes."""
 
 # Comparing 20M rows with as many fails with 400 MB on two CPUs and is done with 512; grouping 60M by key fails with 512
 # and is done with 1 GB: tables of pointers, one for each thread, that DuckDB cannot spill.
@@ -23,6 +34,9 @@ _ROW_BYTES = 16
 # Changing 3M rows of 2 columns takes 324 MB, 6M 602 MB, of 5 columns 685, of 13 670 MB, on two CPUs: the join spills
 # its rows, the transaction its old values, but something that counts rows does not.
 _CHANGED_BYTES = 120
+# And by the size of the table: merging 1M rows that are all over one of 20M takes 198 s with 200 MB and 12 s with 400;
+# deleting 43% of them fails with 360 MB, deleting 50,000 with 200.
+_TABLE_BYTES = 16
 # 200 columns read or inserted take 1.4 GB on two CPUs, and fail with 1 GB: DuckDB holds whole row groups, one a thread.
 _COLUMN_MEGABYTES, _ROOM_MEGABYTES = 4, 256
 # Larger row groups than this are read by fewer threads.
@@ -35,9 +49,23 @@ def room_to_compare(rows: int) -> int:
     return max(WORKING, rows * _ROW_BYTES * _CPUS // 1_000_000)
 
 
-def room_to_change(rows: int) -> int:
-    """Return the MB that an UPDATE takes which changes so many rows, whatever their columns."""
-    return max(WORKING, rows * _CHANGED_BYTES // 1_000_000)
+def room_to_change(rows: int, of: int) -> int:
+    """Return the MB that an UPDATE or DELETE takes which changes so many rows of so many, whatever their columns."""
+    return max(WORKING, rows * _CHANGED_BYTES // 1_000_000) + of * _TABLE_BYTES // 1_000_000
+
+
+def room_to_run(
+    connection: DuckDBPyConnection, query: str, parameters: Mapping[str, Any], *, writes: bool = False
+) -> int:
+    """Return the MB for a query: few if each operator of its plan gives rows on as they come, as no sort or join does.
+
+    With those for large values in the tables that it reads. `writes`: its rows go into a table. Raises the errors of
+    `operators`.
+    """
+    plan = operators(connection, query, parameters)
+    large = sum(in_table(connection, operator["extra_info"], writes=writes) for operator in plan)
+    passes = all(_PASS_ON.fullmatch(operator["name"].strip()) for operator in plan)
+    return PASSING + large if passes else WORKING + 2 * large
 
 
 def make_room(connection: DuckDBPyConnection, columns: int, *, least: int = 0, beside: int = 0) -> None:

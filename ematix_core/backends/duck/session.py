@@ -1,168 +1,40 @@
-"""Sources and sessions on a DuckDB connection: what the kinds `duckdb` and `memory` have in common."""
+"""Sessions on a DuckDB connection: what the kinds `duckdb` and `memory` have in common."""
 
 from __future__ import annotations
 
-import re
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.backends.duck.arrow import plain_batches, plain_schema, plain_table
-from ematix_core.backends.duck.connection import BATCH_ROWS, driver, quote, relation, translated
-from ematix_core.backends.duck.functions import register, release
+from ematix_core.backends.duck import large_values
+from ematix_core.backends.duck.arrow import plain_table
+from ematix_core.backends.duck.binding import values
+from ematix_core.backends.duck.connection import driver, quote, relation, translated
 from ematix_core.backends.duck.keys import KeyRoom
-from ematix_core.backends.duck.memory import WORKING, make_room, room_to_change, room_to_compare, room_to_read
+from ematix_core.backends.duck.memory import (
+    WORKING,
+    make_room,
+    raise_limit,
+    room_to_change,
+    room_to_compare,
+    room_to_read,
+    room_to_run,
+)  # fmt: skip
 from ematix_core.backends.duck.types import LIMITS, TYPES, plain_columns
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.ledger import LedgerSession, SqlLedger
-from ematix_core.backends.tables import TableSource
-from ematix_core.errors import CancelledError, MissingSourceError, SqlError, UnsupportedError, near
+from ematix_core.errors import CancelledError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import Column, TableName, columns_from
 from ematix_core.sql.parameters import bind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
-    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+    from duckdb import DuckDBPyConnection
 
-    from ematix_core.backends.protocols import LocalQuery, Query
+    from ematix_core.backends.protocols import LocalQuery
     from ematix_core.backends.storage.folder import Folder
-    from ematix_core.model.function import Function
-
-_BOUND_AS_THEY_ARE = {bool, int, float, str, bytes, datetime}
-
-
-def values(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values in a form that DuckDB binds exactly: Arrow scalars too, nanoseconds included."""
-    return {name: _value(value) for name, value in parameters.items()}
-
-
-def _value(value: Any) -> Any:  # noqa: ANN401 - whatever a job binds
-    if value is None or type(value) in _BOUND_AS_THEY_ARE:
-        return value
-    import pyarrow as pa
-
-    if isinstance(value, datetime) and hasattr(value, "nanosecond"):  # pandas.Timestamp
-        value = pa.scalar(value)
-    if not isinstance(value, pa.Scalar):
-        return value
-    if pa.types.is_timestamp(value.type) and value.type.unit == "ns" and value.is_valid:
-        zoned = value.type.tz is not None
-        text = value.cast(pa.timestamp("ns", "UTC" if zoned else None)).cast(pa.string()).as_py()
-        return driver().Value(text, "TIMESTAMPTZ_NS" if zoned else "TIMESTAMP_NS")
-    return value.as_py()
-
-
-class DuckSource(TableSource):
-    """Reads from a database; the subclass says how to open it, and which kind it is."""
-
-    kind = ""
-
-    def __init__(self, connect: Callable[[], DuckDBPyConnection], *, limited: bool = False) -> None:
-        self._connect = connect
-        self._limited = limited  # by the user: then it stays
-        self._connection: DuckDBPyConnection | None = None
-        self._functions: tuple[Function, ...] = ()
-        self._registered: tuple[str, ...] = ()
-        self._reader: pa.RecordBatchReader | None = None
-
-    def take_functions(self, functions: Sequence[Function]) -> None:
-        """Let the queries call these functions of the user's."""
-        self._functions = tuple(functions)
-
-    @property
-    def connection(self) -> DuckDBPyConnection:
-        """The connection, opened on first use."""
-        if self._connection is None:
-            self._connection = self._connect()
-            self._registered = register(self._connection, self._functions)
-        return self._connection
-
-    def schema(self, query: Query) -> pa.Schema:
-        """Return the schema that DuckDB binds; no row is read."""
-        sql, _ = statement(query)
-        with self._relation(query) as found, translated(sql, query.sql):
-            schema = plain_schema(found.limit(0).to_arrow_table().schema)
-        columns_from(schema)
-        return schema
-
-    def columns(self, query: Query) -> tuple[Column, ...]:
-        """Return the columns that DuckDB binds, without Arrow where their types are the usual ones."""
-        with self._relation(query) as relation_:
-            found = plain_columns(relation_)
-        return found if found is not None else columns_from(self.schema(query))
-
-    def read(self, query: Query) -> pa.RecordBatchReader:
-        """Stream the rows; nothing but the batch in hand is in memory."""
-        import pyarrow as pa
-
-        sql, _ = statement(query)
-        with self._relation(query) as found, translated(sql, query.sql):
-            if not self._limited:
-                make_room(self.connection, len(found.columns))
-            reader = found.to_arrow_reader(BATCH_ROWS)
-        self._reader = reader
-        schema = plain_schema(reader.schema)
-        columns_from(schema)
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            try:
-                with translated(sql, query.sql):
-                    yield from plain_batches(reader, schema)
-            finally:
-                reader.close()
-
-        failpoint(f"{self.kind}.read.after")
-        return pa.RecordBatchReader.from_batches(schema, batches())
-
-    def interrupt(self) -> None:
-        """Stop the query, from another thread."""
-        if (connection := self._connection) is not None:
-            connection.interrupt()
-
-    def check(self) -> str:
-        """Return the version of DuckDB."""
-        with translated("SELECT version()"):
-            row = self.connection.execute("SELECT version()").fetchone()
-        return f"DuckDB {row[0] if row else ''}".strip()
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            if self._reader is not None:
-                self._reader.close()
-            release(self._connection, self._registered)
-            self._connection.close()
-            self._connection = None
-
-    @contextmanager
-    def _relation(self, query: Query) -> Iterator[DuckDBPyRelation]:
-        sql, bound = statement(query)
-        try:
-            with translated(sql, query.sql):
-                yield relation(self.connection, sql, values(dict(bound)))
-        except SqlError as error:
-            missing = re.match(r'Table with name "?(.*?)"? does not exist', error.what)
-            if missing is None:
-                raise
-            tables = self.connection.execute(
-                "SELECT CASE schema_name WHEN 'main' THEN '' ELSE schema_name || '.' END || table_name FROM"
-                " (FROM duckdb_tables() SELECT schema_name, table_name WHERE NOT internal UNION ALL"
-                "  FROM duckdb_views() SELECT schema_name, view_name WHERE NOT internal)"
-            ).fetchall()
-            known = [name for (name,) in tables if not name.rpartition(".")[2].startswith("_ematix_")]
-            raise MissingSourceError(f"there is no table {missing[1]}", hint=near(missing[1], known)) from error
-
-
-def statement(query: Query) -> tuple[str, Mapping[str, Any]]:
-    """Return the query as DuckDB's SQL with `$name` parameters, and their values."""
-    if not query.sql:
-        table = TableName.parse(query.table)
-        return f"SELECT * FROM {quote(table.schema, table.name)}", {}  # noqa: S608 - quoted names
-    sql, bound = bind(query.sql, query.parameters, "named_dollar")
-    return sql, dict(bound)
 
 
 class DuckSession(LedgerSession):
@@ -231,7 +103,7 @@ class DuckSession(LedgerSession):
         """INSERT..SELECT from the reader, which DuckDB pulls from as it goes."""
         refuse(columns)
         failpoint(f"{self.kind}.load.before")
-        feed = self._feed = Feed(self.kind, columns, batches)
+        feed = self._feed = Feed(self.kind, columns, large_values.on_their_way(batches, self._raise_by))
         names = ", ".join(quote(column.name) for column in columns)
         view = "_ematix_batches"
         insert = f"INSERT INTO {quote(table.schema, table.name)} ({names}) SELECT * FROM {view}"  # noqa: S608 - quoted names
@@ -257,7 +129,7 @@ class DuckSession(LedgerSession):
         """INSERT..SELECT inside the database."""
         names = ", ".join(quote(name) for name in columns)
         failpoint(f"{self.kind}.insert.before")
-        self._make_room(len(columns), room_to_compare(self._staged))
+        self._make_room(len(columns), self._room_for(query, parameters))
         count = self._execute(f"INSERT INTO {quote(table.schema, table.name)} ({names}) {query}", parameters)
         self._staged = max(self._staged, count)
         failpoint(f"{self.kind}.insert.after")
@@ -272,8 +144,8 @@ class DuckSession(LedgerSession):
         """Run the statement; DuckDB reports the number of rows of DML itself."""
         failpoint(f"{self.kind}.execute.before")
         self._room_for_staged()
-        if self._staged and statement.lstrip()[:6].upper() == "UPDATE":
-            self._make_room(0, room_to_change(self._staged))
+        if statement.lstrip()[:6].upper() in {"UPDATE", "DELETE"}:
+            self._make_room(0, room_to_change(self._staged, self._rows_of_named(statement)))
         count = self._execute(statement, parameters)
         failpoint(f"{self.kind}.execute.after")
         return count
@@ -325,6 +197,25 @@ class DuckSession(LedgerSession):
         """Statements before a load only make tables, or empty them."""
         if self._staged:
             self._make_room(0, room_to_compare(self._staged))
+
+    def _room_for(self, query: str, parameters: Mapping[str, Any]) -> int:
+        """Return the MB for a query whose rows are inserted."""
+        if self._staged or self._places or self._limited:  # a plan of files far away is not made twice
+            return room_to_compare(self._staged)
+        sql, bound = bind(query, parameters, "named_dollar")
+        return room_to_run(self.connection, sql, values(dict(bound)), writes=True)
+
+    def _raise_by(self, megabytes: int) -> None:
+        """Make more room while a statement runs on the connection."""
+        if not self._limited:
+            with closing(self.connection.cursor()) as beside:
+                raise_limit(beside, WORKING + megabytes)
+
+    def _rows_of_named(self, statement: str) -> int:
+        """Return about how many rows the largest table has that the statement names."""
+        sizes = "SELECT max(estimated_size) FROM duckdb_tables() WHERE contains(lower($sql), lower(table_name))"
+        ((rows,),) = self._run(sizes, {"sql": statement}).fetchall()
+        return rows or 0
 
     def _execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
         sql, bound = bind(statement, parameters, "named_dollar")

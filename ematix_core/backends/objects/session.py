@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_schema, plain_table
+from ematix_core.backends.duck.binding import values as bound_values
 from ematix_core.backends.duck.connection import open_duck, quote, relation, translated
 from ematix_core.backends.duck.names import table_names
-from ematix_core.backends.duck.session import values as bound_values
 from ematix_core.backends.duck.temporary import is_shown, is_temporary
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.objects.changes import TableChanges

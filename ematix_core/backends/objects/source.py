@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema
+from ematix_core.backends.duck.binding import values
 from ematix_core.backends.duck.connection import (
     BATCH_ROWS,
     as_written,
@@ -23,7 +24,6 @@ from ematix_core.backends.duck.functions import register
 from ematix_core.backends.duck.groups import largest_group
 from ematix_core.backends.duck.names import TableReference, table_names
 from ematix_core.backends.duck.renaming import as_asked, renamed, views
-from ematix_core.backends.duck.session import values
 from ematix_core.backends.duck.types import plain_columns
 from ematix_core.backends.objects.csv_files import BadRow, CsvGroup, rejects
 from ematix_core.backends.objects.dialect import DIALECT

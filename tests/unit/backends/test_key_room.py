@@ -12,6 +12,7 @@ import ematix_core as ematix
 from ematix_core.backends import registry
 from ematix_core.backends.duck.connection import driver, open_duck
 from ematix_core.backends.duck.keys import KeyRoom
+from ematix_core.backends.duck.session import DuckSession
 from ematix_core.model.table import Column, TableName
 from ematix_core.store import open_store
 from ematix_core.types import BigInt
@@ -66,11 +67,13 @@ def limit_after_a_load(database: ematix.DuckDBConnection, key: str) -> tuple[obj
     batch = pa.record_batch({"k": [1, 2]})
     target = registry.target(database)
     with closing(target), target.session() as session:
-        before = session.query("SELECT current_setting('memory_limit') AS has", {})["has"][0].as_py()
+        assert isinstance(session, DuckSession)
+        limit = "SELECT current_setting('memory_limit')"
+        before = session.connection.execute(limit).fetchone()
         session.execute(f"CREATE TABLE things (k BIGINT {key})", {})
         reader = pa.RecordBatchReader.from_batches(batch.schema, [batch])
         session.load(TableName("", "things"), [Column("k", BigInt)], reader)
-        return before, session.query("SELECT current_setting('memory_limit') AS has", {})["has"][0].as_py()
+        return before, session.connection.execute(limit).fetchone()
 
 
 def test_only_a_table_with_keys_and_a_limit_of_ours_gets_more(tmp_path: Path) -> None:
