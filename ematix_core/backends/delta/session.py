@@ -16,7 +16,8 @@ from ematix_core.backends.delta.writing import write
 from ematix_core.backends.duck.binding import values
 from ematix_core.backends.duck.connection import open_duck, quote, translated
 from ematix_core.backends.duck.groups import largest_group
-from ematix_core.backends.duck.memory import WORKING, room_to_compare
+from ematix_core.backends.duck.large_values import to_files
+from ematix_core.backends.duck.memory import WORKING, room_to_compare, with_room
 from ematix_core.backends.duck.names import table_names
 from ematix_core.backends.duck.session import DuckSession
 from ematix_core.backends.duck.temporary import is_temporary
@@ -91,7 +92,8 @@ class DeltaSession(DuckSession):
             return super().load(table, columns, batches)
         changes = self._writable(table)
         failpoint("delta.load.before")
-        feed = self._feed = Feed("delta", columns, batches)
+        roomy = batches if self._limited else with_room(batches, self.connection, to_files)
+        feed = self._feed = Feed("delta", columns, roomy)
         self.require_running()
         self._make_room(len(columns))
         self.connection.register(_FEED, feed.reader())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ematix_core.backends.delta.log import DataFile
 from ematix_core.backends.delta.scan import Layout, literal, sql_type
 from ematix_core.backends.duck.connection import quote, translated
+from ematix_core.backends.duck.groups import size_options
 from ematix_core.errors import ConversionError, SqlError
 from ematix_core.failpoint import failpoint
 
@@ -85,7 +86,7 @@ def _options(layout: Layout, settings: Settings) -> list[str]:
     compression = {"none": "uncompressed", "lz4": "lz4_raw"}.get(settings.compression, settings.compression)
     options = [
         "FORMAT parquet", "RETURN_STATS true", "APPEND true", "FILENAME_PATTERN 'part-{uuid}'",
-        f"ROW_GROUP_SIZE {settings.row_group_size}", f"COMPRESSION {compression}",
+        *size_options(settings.row_group_size), f"COMPRESSION {compression}",
     ]  # fmt: skip
     if layout.partition_by:
         return [*options, f"PARTITION_BY ({', '.join(map(quote, layout.partition_by))})"]

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.connection import operators
-from ematix_core.backends.duck.large_values import in_table
+from ematix_core.backends.duck.large_values import Room, in_table, on_their_way, to_read, to_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
 _CPUS = max(2, os.cpu_count() or 1)
@@ -28,9 +30,9 @@ WORKING = 100 * _CPUS
 _PASS_ON = re.compile(r"(\w+_)?SCAN|READ_\w+|RANGE|EMPTY_RESULT|PROJECTION|FILTER|UNNEST|UNION|STREAMING_\w+")
 """The operators of a plan that give each row on as it comes."""
 
-# Comparing 20M rows with as many fails with 400 MB on two CPUs and is done with 512; grouping 60M by key fails with 512
-# and is done with 1 GB: tables of pointers, one for each thread, that DuckDB cannot spill.
-_ROW_BYTES = 16
+# Comparing 20M rows with as many fails with 400 MB on two CPUs, and now and then with 640 on a busy machine; grouping
+# 60M by key fails with 512 MB and is done with 1 GB: tables of pointers, one for each thread, that DuckDB cannot spill.
+_ROW_BYTES = 24
 # Changing 3M rows of 2 columns takes 324 MB, 6M 602 MB, of 5 columns 685, of 13 670 MB, on two CPUs: the join spills
 # its rows, the transaction its old values, but something that counts rows does not.
 _CHANGED_BYTES = 120
@@ -46,7 +48,7 @@ _UNITS = {"bytes": 1e-6, "KiB": 1.024e-3, "MiB": 1.048576, "GiB": 1073.741824, "
 
 def room_to_compare(rows: int) -> int:
     """Return the MB that joins and groups of so many rows need."""
-    return max(WORKING, rows * _ROW_BYTES * _CPUS // 1_000_000)
+    return max(WORKING, rows * _ROW_BYTES * _CPUS // 1_000_000 - PASSING)
 
 
 def room_to_change(rows: int, of: int) -> int:
@@ -63,9 +65,24 @@ def room_to_run(
     `operators`.
     """
     plan = operators(connection, query, parameters)
-    large = sum(in_table(connection, operator["extra_info"], writes=writes) for operator in plan)
+    large = sum(in_table(connection, operator["extra_info"], to_table if writes else to_read) for operator in plan)
     passes = all(_PASS_ON.fullmatch(operator["name"].strip()) for operator in plan)
     return PASSING + large if passes else WORKING + 2 * large
+
+
+def with_room(
+    batches: pa.RecordBatchReader, connection: DuckDBPyConnection, room: Room = to_table
+) -> pa.RecordBatchReader:
+    """Return the same rows; the memory limit is raised for their large values while a statement reads them."""
+    before = 0.0
+
+    def raise_by(large: int) -> None:
+        nonlocal before
+        with closing(connection.cursor()) as beside:
+            before = before or max(WORKING, _limit(beside))
+            raise_limit(beside, before + large)
+
+    return on_their_way(batches, raise_by, room)
 
 
 def make_room(connection: DuckDBPyConnection, columns: int, *, least: int = 0, beside: int = 0) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.backends.duck import large_values
 from ematix_core.backends.duck.arrow import plain_table
 from ematix_core.backends.duck.binding import values
 from ematix_core.backends.duck.connection import driver, quote, relation, translated
@@ -13,11 +12,11 @@ from ematix_core.backends.duck.keys import KeyRoom
 from ematix_core.backends.duck.memory import (
     WORKING,
     make_room,
-    raise_limit,
     room_to_change,
     room_to_compare,
     room_to_read,
     room_to_run,
+    with_room,
 )  # fmt: skip
 from ematix_core.backends.duck.types import LIMITS, TYPES, plain_columns
 from ematix_core.backends.feed import Feed
@@ -103,7 +102,7 @@ class DuckSession(LedgerSession):
         """INSERT..SELECT from the reader, which DuckDB pulls from as it goes."""
         refuse(columns)
         failpoint(f"{self.kind}.load.before")
-        feed = self._feed = Feed(self.kind, columns, large_values.on_their_way(batches, self._raise_by))
+        feed = self._feed = Feed(self.kind, columns, batches if self._limited else with_room(batches, self.connection))
         names = ", ".join(quote(column.name) for column in columns)
         view = "_ematix_batches"
         insert = f"INSERT INTO {quote(table.schema, table.name)} ({names}) SELECT * FROM {view}"  # noqa: S608 - quoted names
@@ -204,12 +203,6 @@ class DuckSession(LedgerSession):
             return room_to_compare(self._staged)
         sql, bound = bind(query, parameters, "named_dollar")
         return room_to_run(self.connection, sql, values(dict(bound)), writes=True)
-
-    def _raise_by(self, megabytes: int) -> None:
-        """Make more room while a statement runs on the connection."""
-        if not self._limited:
-            with closing(self.connection.cursor()) as beside:
-                raise_limit(beside, WORKING + megabytes)
 
     def _rows_of_named(self, statement: str) -> int:
         """Return about how many rows the largest table has that the statement names."""

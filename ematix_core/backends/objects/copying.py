@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema
 from ematix_core.backends.duck.connection import BATCH_ROWS, quote, relation
+from ematix_core.backends.duck.groups import size_options
 from ematix_core.backends.objects.csv_files import literal
 from ematix_core.backends.objects.manifest import DataFile
 from ematix_core.backends.objects.records import require_readable
@@ -117,7 +118,7 @@ def _copy_options(settings: Settings) -> list[str]:
         options.append(f"FILE_SIZE_BYTES {literal(str(settings.target_file_size))}")
     if settings.format == "parquet":
         size = min(settings.row_group_size, settings.target_file_rows or settings.row_group_size)
-        options += ["FORMAT parquet", "RETURN_STATS true", f"ROW_GROUP_SIZE {size}"]
+        options += ["FORMAT parquet", "RETURN_STATS true", *size_options(size)]
         return [*options, f"COMPRESSION {_parquet_compression(compression)}"]
     options += ["RETURN_FILES true", f"COMPRESSION {compression or 'none'}"]
     if settings.format == "jsonl":

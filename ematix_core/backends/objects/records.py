@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from ematix_core.backends.duck.connection import configure, quote
-from ematix_core.backends.duck.memory import make_room, room_to_read
+from ematix_core.backends.duck.large_values import to_files, to_table
+from ematix_core.backends.duck.memory import make_room, room_to_read, with_room
 from ematix_core.backends.objects.csv_files import literal
 from ematix_core.backends.objects.text_files import LONG_MEMORY, LONGEST, open_bytes
 from ematix_core.backends.storage.paths import told
@@ -20,6 +21,7 @@ from ematix_core.errors import ConversionError, SqlError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
     from ematix_core.backends.objects.settings import Settings
@@ -138,6 +140,18 @@ def give_room(connection: DuckDBPyConnection, settings: Settings, columns: int, 
     """
     if "memory_limit" not in settings.duckdb:
         make_room(connection, columns, beside=room_to_read(connection, group) if group else 0)
+
+
+def given_room(
+    batches: pa.RecordBatchReader, connection: DuckDBPyConnection, settings: Settings, *, staged: bool
+) -> pa.RecordBatchReader:
+    """Return the same rows; the memory limit is raised for their large values, unless the user has set one.
+
+    `staged`: they go into a table of DuckDB, and not into files.
+    """
+    if "memory_limit" in settings.duckdb:
+        return batches
+    return with_room(batches, connection, to_table if staged else to_files)
 
 
 def require_readable(settings: Settings, files: Iterable[StoredFile]) -> None:

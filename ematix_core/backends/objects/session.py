@@ -19,7 +19,7 @@ from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.listing import table_listing
 from ematix_core.backends.objects.manifest import History
 from ematix_core.backends.objects.publishing import pointer, publish, take_back
-from ematix_core.backends.objects.records import give_room, give_writer_memory, guarded, refused
+from ematix_core.backends.objects.records import give_room, give_writer_memory, given_room, guarded, refused
 from ematix_core.backends.objects.relations import Relations
 from ematix_core.backends.objects.rewriting import Rewrites
 from ematix_core.backends.objects.settings import check_columns
@@ -77,8 +77,9 @@ class ObjectSession:
 
     def load(self, table: TableName, columns: Sequence[Column], batches: pa.RecordBatchReader) -> int:
         """Write the batches into new files, or into a staging table."""
-        self.feed = feed = Feed("objects", columns, batches)
-        if is_temporary(self.duck, table):
+        staged = is_temporary(self.duck, table)
+        self.feed = feed = Feed("objects", columns, given_room(batches, self.duck, self.settings, staged=staged))
+        if staged:
             names = ", ".join(quote(column.name) for column in columns)
             return self._fed(feed, f"INSERT INTO {_name(table)} ({names}) SELECT * FROM {_FEED}")
         every = self._written(table, columns)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING
 
 import duckdb
-import pyarrow as pa
 import pytest
 
 import ematix_core as ematix
 from ematix_core.backends import registry
-from ematix_core.backends.duck.large_values import LARGE as LARGE_VALUE
-from ematix_core.backends.duck.large_values import on_their_way
 from ematix_core.backends.duck.memory import PASSING, WORKING, room_to_change, room_to_run
 from ematix_core.backends.duck.session import DuckSession
 from ematix_core.errors import SqlError
@@ -130,36 +126,3 @@ def test_a_few_rows_all_over_a_large_table_are_deleted(tmp_path: Path) -> None:
     with open_store("memory:") as store:
         assert job.run(store=store).deleted == LARGE // EVERY
     file.unlink()
-
-
-def test_large_values_are_loaded_copied_merged_and_read(tmp_path: Path) -> None:
-    rows, longest = 1_600, 100_000
-    ids, texts = pa.array(range(rows)), pa.array([f"{number:09}" * (longest // 9) for number in range(rows)])
-    docs = pa.table({"id": ids, "v": texts})
-    base = ematix.DuckDBConnection("base", path=str(tmp_path / "base.duckdb"))
-    other = ematix.DuckDBConnection("other", path=str(tmp_path / "other.duckdb"))
-    declare = partial(ematix.job, name="job", source_connection=base)
-    jobs = [
-        declare(target="docs", target_connection=base)(lambda: docs.to_reader(50)),
-        declare(target="copy", target_connection=base)(lambda: "SELECT * FROM docs"),
-        declare(target="latest", target_connection=base, mode=ematix.merge(keys=["id"]))(lambda: "SELECT * FROM docs"),
-        declare(target="docs", target_connection=other)(lambda: "SELECT * FROM latest"),
-    ]
-    with open_store("memory:") as store:
-        for job in jobs:
-            assert job.run(store=store).inserted == rows
-    for file in tmp_path.glob("*.duckdb"):
-        file.unlink()
-
-
-def test_a_load_without_large_values_keeps_the_small_limit() -> None:
-    told: list[int] = []
-    texts, nested = pa.array(["a", None, "x" * LARGE_VALUE]), pa.array([["y" * 2 * LARGE_VALUE]] * 3)
-    rows = pa.record_batch([texts, nested], names=["v", "n"])
-    reader = pa.RecordBatchReader.from_batches(rows.schema, [rows, rows])
-    assert on_their_way(reader, told.append).read_all().num_rows == 6
-    assert told == []
-    rows = rows.set_column(0, "v", pa.array([b"a", None, b"x" * 10_000_000]))
-    reader = pa.RecordBatchReader.from_batches(rows.schema, [rows, rows])
-    assert on_their_way(reader, told.append).read_all().num_rows == 6
-    assert told == [20, 40]
