@@ -18,6 +18,7 @@ from ematix_core.backends.duck.memory import (
     room_to_run,
     with_room,
 )  # fmt: skip
+from ematix_core.backends.duck.temporary import is_temporary
 from ematix_core.backends.duck.types import LIMITS, TYPES, plain_columns
 from ematix_core.backends.feed import Feed
 from ematix_core.backends.ledger import LedgerSession, SqlLedger
@@ -107,7 +108,7 @@ class DuckSession(LedgerSession):
         view = "_ematix_batches"
         insert = f"INSERT INTO {quote(table.schema, table.name)} ({names}) SELECT * FROM {view}"  # noqa: S608 - quoted names
         self.require_running()
-        self._make_room(len(columns))
+        self._make_room(len(columns), WORKING if is_temporary(self.connection, table) else 0)
         self.connection.register(view, feed.reader())
         try:
             with translated(insert):
