@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
     from ematix_core.backends.protocols import LocalQuery
     from ematix_core.backends.storage.folder import Folder
+
+# DuckDB marks rows one by one only where some of them stay.
+_CHANGES_SOME = re.compile(r"\s*(?:UPDATE\b|DELETE\b.*\bWHERE\b)", re.IGNORECASE | re.DOTALL)
 
 
 class DuckSession(LedgerSession):
@@ -144,7 +148,7 @@ class DuckSession(LedgerSession):
         """Run the statement; DuckDB reports the number of rows of DML itself."""
         failpoint(f"{self.kind}.execute.before")
         self._room_for_staged()
-        if statement.lstrip()[:6].upper() in {"UPDATE", "DELETE"}:
+        if not self._limited and _CHANGES_SOME.match(statement):
             self._make_room(0, room_to_change(self._staged, self._rows_of_named(statement)))
         count = self._execute(statement, parameters)
         failpoint(f"{self.kind}.execute.after")

@@ -106,6 +106,23 @@ def test_a_file_keeps_its_small_limit_until_a_load_needs_more(tmp_path: Path) ->
     assert users[0] == users[1]
 
 
+def test_emptying_a_table_takes_no_room_and_deleting_some_of_its_rows_does(tmp_path: Path) -> None:
+    file = tmp_path / "base.duckdb"
+    with closing(duckdb.connect(str(file))) as connection:
+        connection.execute("CREATE TABLE things AS SELECT range AS id FROM range(1_000_000)")
+    target = registry.target(ematix.DuckDBConnection("base", path=str(file)))
+    limit = "SELECT current_setting('memory_limit')"
+    with closing(target), target.session() as session:
+        assert isinstance(session, DuckSession)
+        before = session.connection.execute(limit).fetchone()
+        assert session.execute("DELETE FROM things WHERE id < 10", {}) == 10
+        some = session.connection.execute(limit).fetchone()
+    with closing(target), target.session() as session:
+        assert isinstance(session, DuckSession)
+        assert session.clear(TableName("", "things")) == 999_990
+        assert session.connection.execute(limit).fetchone() == before != some
+
+
 def test_changes_get_room_by_their_number_and_by_the_size_of_the_table() -> None:
     assert room_to_change(1_000, of=10_000) == WORKING
     assert room_to_change(10_000_000, of=10_000) == max(WORKING, 1_200)
