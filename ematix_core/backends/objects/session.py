@@ -80,8 +80,7 @@ class ObjectSession:
         staged = is_temporary(self.duck, table)
         self.feed = feed = Feed("objects", columns, given_room(batches, self.duck, self.settings, staged=staged))
         if staged:
-            names = ", ".join(quote(column.name) for column in columns)
-            return self._fed(feed, f"INSERT INTO {_name(table)} ({names}) SELECT * FROM {_FEED}")
+            return self._fed(feed, f"INSERT INTO {_name(table)} BY NAME SELECT * FROM {_FEED}")
         every = self._written(table, columns)
         give_writer_memory(self.duck, self.settings)
         failpoint("objects.load.before")
