@@ -53,7 +53,7 @@ def room_to_compare(rows: int) -> int:
 
 def room_to_change(rows: int, of: int) -> int:
     """Return the MB that an UPDATE or DELETE takes which changes so many rows of so many, whatever their columns."""
-    return max(WORKING, rows * _CHANGED_BYTES // 1_000_000) + of * _TABLE_BYTES // 1_000_000
+    return max(WORKING + of * _TABLE_BYTES // 1_000_000, rows * _CHANGED_BYTES // 1_000_000)
 
 
 def room_to_run(
