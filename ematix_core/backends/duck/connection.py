@@ -193,18 +193,23 @@ def _located(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
 def operators(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the operators of DuckDB's plan of the query, each with its `name` and `extra_info`.
 
-    Raises the errors of `translate`.
+    None for what has no plan (PRAGMA, EXPLAIN, CALL), and where the option `explain_output` hides it. Raises the errors
+    of `translate`.
     """
+    with translated(sql):
+        kinds = {found.type for found in connection.extract_statements(sql)}
+    if kinds != {driver().StatementType.SELECT}:
+        return []
     explain = "EXPLAIN (FORMAT json) "
     try:
-        ((_, text),) = connection.execute(explain + sql, dict(parameters) or None).fetchall()
+        plans = dict(connection.execute(explain + sql, dict(parameters) or None).fetchall())
     except driver().Error as error:
         found = translate(error, explain + sql)
         if isinstance(found, SqlError):
             at = None if found.position is None else found.position - len(explain)
             found = SqlError(found.what, statement=sql, position=at)
         raise found from cause_of(error)
-    plan: list[dict[str, Any]] = json.loads(text)
+    plan: list[dict[str, Any]] = json.loads(plans.get("physical_plan", "[]"))
     for operator in plan:  # which grows
         plan += operator["children"]
     return plan

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ _TABLE_BYTES = 16
 _COLUMN_MEGABYTES, _ROOM_MEGABYTES = 4, 256
 # Larger row groups than this are read by fewer threads.
 _GROUP_MEGABYTES = 256
+_RAISING = threading.Lock()  # nobody else reads the limit while it is reset
 _UNITS = {"bytes": 1e-6, "KiB": 1.024e-3, "MiB": 1.048576, "GiB": 1073.741824, "TiB": 1099511.627776}
 
 
@@ -66,7 +68,7 @@ def room_to_run(
     """
     plan = operators(connection, query, parameters)
     large = sum(in_table(connection, operator["extra_info"], to_table if writes else to_read) for operator in plan)
-    passes = all(_PASS_ON.fullmatch(operator["name"].strip()) for operator in plan)
+    passes = bool(plan) and all(_PASS_ON.fullmatch(operator["name"].strip()) for operator in plan)
     return PASSING + large if passes else WORKING + 2 * large
 
 
@@ -111,12 +113,13 @@ def room_to_read(connection: DuckDBPyConnection, group: int) -> int:
 
 def raise_limit(connection: DuckDBPyConnection, wanted: float) -> None:
     """Raise the memory limit to so many MB, as far as the machine has them."""
-    has = _limit(connection)
-    if has >= wanted:
-        return
-    connection.execute("RESET memory_limit")
-    most = _limit(connection)
-    connection.execute(f"SET memory_limit = '{max(has, min(wanted, most)):.0f}MB'")
+    with _RAISING:
+        has = _limit(connection)
+        if has >= wanted:
+            return
+        connection.execute("RESET memory_limit")
+        most = _limit(connection)
+        connection.execute(f"SET memory_limit = '{max(has, min(wanted, most)):.0f}MB'")
 
 
 def _limit(connection: DuckDBPyConnection) -> float:

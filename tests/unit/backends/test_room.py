@@ -83,6 +83,30 @@ def test_an_error_has_its_place_in_the_query_as_it_was_asked(tables: DuckDBPyCon
     assert (raised.value.statement, raised.value.position) == (query, query.index("nothing"))
 
 
+@pytest.mark.parametrize("query", ["PRAGMA table_info('a')", "CALL pragma_version()", "EXPLAIN SELECT * FROM a"])
+def test_what_has_no_plan_gets_more(tables: DuckDBPyConnection, query: str) -> None:
+    assert room_to_run(tables, query, {}) == WORKING
+
+
+@pytest.mark.parametrize(("shown", "room"), [("all", PASSING), ("optimized_only", WORKING)])
+def test_what_users_have_explain_show_does_no_harm(tables: DuckDBPyConnection, shown: str, room: int) -> None:
+    with closing(tables.cursor()) as connection:
+        connection.execute(f"SET SESSION explain_output = '{shown}'")
+        assert room_to_run(connection, "SELECT * FROM a", {}) == room
+
+
+@pytest.mark.parametrize("query", ["PRAGMA table_info('things')", "EXPLAIN SELECT * FROM things", "SUMMARIZE things"])
+def test_statements_that_are_no_select_are_still_sources(tmp_path: Path, query: str) -> None:
+    file = tmp_path / "base.duckdb"
+    with closing(duckdb.connect(str(file))) as connection:
+        connection.execute("CREATE TABLE things AS SELECT 1 AS id")
+    source = ematix.DuckDBConnection("base", path=str(file))
+    target = ematix.DuckDBConnection("other", path=str(tmp_path / "other.duckdb"))
+    with open_store("memory:") as store:
+        job = ematix.job(name="job", source_connection=source, target="told", target_connection=target)(lambda: query)
+        assert job.run(store=store).inserted == 1
+
+
 def limit_after(database: ematix.DuckDBConnection, *statements: str) -> object:
     target = registry.target(database)
     with closing(target), target.session() as session:
