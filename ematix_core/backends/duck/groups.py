@@ -35,7 +35,7 @@ def largest_group(connection: DuckDBPyConnection, files: Iterable[tuple[str, int
             break
         path = location.replace("'", "''")
         query = (
-            f"SELECT max(held) FROM (SELECT sum(total_compressed_size + {unpacked}) AS held"  # noqa: S608 - a quoted path
+            f"SELECT max(held) FROM (SELECT sum(total_compressed_size + {unpacked}) AS held"  # noqa: S608 - a quoted path, and a condition of ours
             f" FROM parquet_metadata('{path}') GROUP BY row_group_id)"
         )
         with suppress(driver().Error):  # a damaged file: reading it says so
