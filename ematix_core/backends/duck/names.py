@@ -15,14 +15,24 @@ if TYPE_CHECKING:
 TableReference = tuple[str, str]
 """Schema (may be empty) and name, as written."""
 Found = dict[TableReference, list[dict[str, Any]]]
+_NAME = r'(?:"(?:[^"]|"")+"|\w+)'
+_MADE_OF = re.compile(
+    rf"\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:TEMP(?:ORARY)?\s+)?(?:VIEW|TABLE)\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    rf"{_NAME}(?:\.{_NAME})*\s+AS\b", re.IGNORECASE,
+)  # fmt: skip
+"""What comes before the query of a view or table."""
 
 
 def table_names(connection: DuckDBPyConnection, sql: str) -> tuple[TableReference, ...]:
     """Return the tables that a query reads, in order of appearance. Raises SqlError for text that does not parse.
 
     DuckDB's own parser is asked (`json_serialize_sql`), so that a name means here what it means when the query runs.
-    What it does not serialize goes through `get_table_names`, which binds and so takes no parameters.
+    Those of CREATE .. AS are its query's. What it does not serialize goes through `get_table_names`, which binds and so
+    takes no parameters; and which opens the files that a statement names without letting go of the interpreter, so that
+    several of them in an object store, opened at once by a file system in Python, would wait for each other for ever.
     """
+    if (made := _MADE_OF.match(sql)) is not None:
+        sql = sql[made.end() :]
     tree = json.loads(connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()[0][0])
     if tree.get("error"):
         if tree.get("error_type") == "parser":

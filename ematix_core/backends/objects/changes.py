@@ -111,6 +111,7 @@ class TableChanges:
             uniform=uniform,
             loads=base.loads if base else (),
             loaded_files=base.loaded_files if base else {},
+            view=(kept.view or kept.version) if kept and len(self.added) <= 1 else 0,
         )
         if self.recorded is None:
             return manifest

@@ -65,7 +65,7 @@ def copy(
     """
     output.store.make_folder(output.folder)
     failpoint("objects.file.before")
-    with output.store.written():
+    with output.store.written(output.folder):
         rows, files = _written(connection, query, parameters, output)
     output.store.sync(f"{output.folder}/{file.path}" for file in files)
     failpoint("objects.file.after")

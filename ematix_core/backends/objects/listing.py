@@ -40,17 +40,22 @@ class Listing:
 def find(files: Folder, name: str, schema: str = "") -> Listing:
     """Return what a name stands for. Raises MissingSourceError with near matches, SourceError for `../`."""
     path = below(f"{schema}/{name}" if schema else name)
+    if format_of(path)[0] and not _MAGIC.search(path) and not _hidden(path) and files.is_file(path):
+        return Listing(path, (files.stat(path),))  # as most names do; what ends like a file is hardly ever a table
     candidates = [path, path.replace(".", "/")] if "." in name and "/" not in name else [path]
     for candidate in candidates:
         if not _MAGIC.search(candidate) and (manifest := History(files, candidate).newest()):
             return table_listing(files, candidate, manifest)
     found: tuple[StoredFile, ...]
-    if files.is_file(path) and not _hidden(path):
+    if _MAGIC.search(path):
+        matching = tuple(_globbed(files, path))
+        found = tuple(file for file in matching if file.path == path) or matching
+    elif _hidden(path):
+        found = ()
+    elif files.is_file(path):
         found = (files.stat(path),)
-    elif _MAGIC.search(path):
-        found = tuple(_globbed(files, path))
     else:
-        found = tuple(_data_files(files.walk(path))) if not _hidden(path) else ()
+        found = tuple(_data_files(files.walk(path)))
     if not found:
         raise _missing(files, path)
     return Listing(path, found)
@@ -59,6 +64,8 @@ def find(files: Folder, name: str, schema: str = "") -> Listing:
 def table_listing(files: Folder, table: str, manifest: Manifest) -> Listing:
     """Return the files of a version of a table of ours."""
     data = History(files, table).data
+    for file in manifest.files:
+        files.note(f"{data}/{file.path}", file.size)
     entries = (
         StoredFile(f"{table}/{f.path}", files.location(f"{data}/{f.path}"), f.size, 0, files) for f in manifest.files
     )
@@ -98,7 +105,7 @@ def _globbed(files: Folder, pattern: str) -> Iterator[StoredFile]:
     if _hidden(folder):
         return
     matches = re.compile(glob_to_regex(pattern)).fullmatch
-    yield from (file for file in files.walk(folder) if matches(file.path))
+    yield from (file for file in files.walk(folder) if matches(file.path) or file.path == pattern)
 
 
 def glob_to_regex(pattern: str) -> str:

@@ -4,11 +4,12 @@ Layout below the connection, for the table `analytics.events`:
 
     .ematix/analytics/events/_manifest-000000012.json   version 12: files, schema, ledger of loads
     .ematix/analytics/events/_files/part-<unique>.parquet   data files; never changed, each belongs to some versions
-    .ematix/analytics/events/_view-000000012/               hard links to the files of version 12
+    .ematix/analytics/events/_view-000000012/               hard links to the files of version 12, and of later ones
     .ematix/analytics/events/_lock                          held by the one writer
     analytics/events -> ../.ematix/analytics/events/_view-000000012
 
 A commit is the creation of the next manifest, which fails if another writer was first; the link is moved right after.
+A version that only adds one file needs no links of its own: that file's is put beside those of the version before.
 What each kind of reader sees:
 
 - ematix reads the newest manifest: always exactly one version, the new one from the commit on.
@@ -38,11 +39,11 @@ from ematix_core.errors import ConflictError, SourceError
 from ematix_core.failpoint import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     import pyarrow as pa
 
-    from ematix_core.backends.storage.folder import Folder
+    from ematix_core.backends.storage.folder import Folder, Shown, StoredFile
 
 STATE = ".ematix"
 _MANIFEST = re.compile(r"^_manifest-(\d{9})\.json$")
@@ -81,6 +82,8 @@ class Manifest:
     """How the files of a text format were written; kept, because the connection's options may change later."""
     loads: tuple[LoadRecord, ...] = ()
     loaded_files: Mapping[str, tuple[SourceFile, ...]] = field(default_factory=dict)
+    view: int = 0
+    """The version in whose folder the links to its files are; 0: this one."""
 
     def last_load(self, scope: str) -> LoadRecord | None:
         """Return the scope's latest load."""
@@ -112,6 +115,7 @@ class Manifest:
             "columns": [{"name": f.name, "type": str(f.type), "nullable": f.nullable} for f in self.schema],
             "arrow_schema": base64.b64encode(self.schema.serialize().to_pybytes()).decode(),
             "partition_by": list(self.partition_by),
+            "view": self.view,
             "uniform": self.uniform,
             "rows": self.rows,
             "files": [[f.path, f.rows, f.size] for f in self.files],
@@ -141,6 +145,7 @@ class Manifest:
                 files=tuple(DataFile(*entry) for entry in data["files"]),
                 loads=tuple(_load_from_json(entry) for entry in data["loads"]),
                 loaded_files={s: tuple(SourceFile(*f) for f in fs) for s, fs in data["loaded_files"].items()},
+                view=data.get("view", 0),
             )
         except (ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
             raise SourceError(f"the manifest is damaged: {error}", where=where) from error
@@ -171,15 +176,19 @@ class History:
         self.lock_path = f"{self.state}/_lock"
         self.uncertain = False
         """A commit was sent and its answer was lost."""
+        self._known: list[int] = []
+        """The versions as they were listed last, and those committed since."""
 
     def newest(self) -> Manifest | None:
         """Return the newest version, or None when there is no such table."""
-        versions = self._versions(_MANIFEST)
+        versions = self.versions()
         return self._read(versions[-1]) if versions else None
 
     def versions(self) -> list[int]:
         """Return the numbers of the versions that are kept, ascending."""
-        return self._versions(_MANIFEST)
+        found = (_MANIFEST.match(name) for name in self.files.names(self.state))
+        self._known = sorted(int(match[1]) for match in found if match)
+        return list(self._known)
 
     def version(self, number: int) -> Manifest:
         """Return one version. Raises SourceError when it is no longer kept."""
@@ -187,10 +196,11 @@ class History:
 
     def publish(self, manifest: Manifest) -> None:
         """Commit a version and show it to foreign readers. Raises ConflictError when another writer was first."""
-        view = self._view(manifest.version)
+        view, shown = self._view(manifest), self._shown(manifest)
         if manifest.version == 1:
             self.files.check_free(self.table)
-        self.files.build_view(view, ((f"{self.data}/{file.path}", file.path) for file in manifest.files))
+        if not manifest.view:
+            self.files.build_view(view, shown)
         failpoint("objects.commit.before")
         try:
             is_new = self.files.put_new(self._path(manifest.version), manifest.to_json())
@@ -204,71 +214,107 @@ class History:
             )
         failpoint("objects.commit.after")
         failpoint("objects.expose.before")
-        self.files.expose(self.table, view)
+        self.files.extend_view(view, shown)
+        self.files.expose(self.table, view, shown)
         failpoint("objects.expose.after")
+        self._known.append(manifest.version)
 
     def repair(self) -> Manifest | None:
-        """Finish or clear what a killed writer left, and return the newest version. Call with the lock held."""
+        """Finish or clear what a killed writer left, and return the newest version. Call with the lock held.
+
+        Raises UnsupportedError where something of another's making is in the way of a new table.
+        """
         current = self.newest()
-        view = self._view(current.version) if current else ""
-        if current and not self.files.is_exposed(self.table, view):
+        if current is None:
             self.files.check_free(self.table)
-            self.files.build_view(view, ((f"{self.data}/{f.path}", f.path) for f in current.files))
-            self.files.expose(self.table, view)
-        if not self.files.local:
-            return current  # what no version names may be another writer's
-        kept = {f.path for version in self._versions(_MANIFEST) for f in self._read(version).files}
-        newest = current.version if current else 0
-        orphans = [path for path in self._data_paths() if path.removeprefix(f"{self.data}/") not in kept]
-        views = [self._view(v) for v in self._versions(_VIEW) if v > newest]
-        halves = [f"{self.state}/{n}" for n in self.files.names(self.state) if n.startswith("_new-")]
-        self.files.remove([*orphans, *views, *halves])
+        else:
+            self._show(current)
+        if self.files.local:  # elsewhere, what no version names may be another writer's
+            self._clear(current)
         return current
 
-    def expire(self, grace_seconds: float, now: datetime) -> None:
-        """Remove versions that were replaced longer than the grace period ago. Call with the lock held."""
-        versions = self._versions(_MANIFEST)
-        manifests = {version: self._read(version) for version in versions}
-        gone = [
-            old
-            for old, new in pairwise(versions)
-            if (now - manifests[new].committed_at).total_seconds() > grace_seconds
-        ]
-        if not self.files.local and versions[-1] % _SWEPT_EVERY == 0:
-            self._sweep(manifests.values(), now)
-        if not gone:
+    def _show(self, manifest: Manifest) -> None:
+        """Have foreign readers see a version that was committed, if they do not."""
+        view, shown = self._view(manifest), self._shown(manifest)
+        if self.files.is_exposed(self.table, view, shown):
             return
-        kept = {file.path for version in versions if version not in gone for file in manifests[version].files}
-        dead = {file.path for version in gone for file in manifests[version].files} - kept
-        self.files.remove([self._path(version) for version in gone])
-        self.files.remove([*(self._view(version) for version in gone), *(f"{self.data}/{path}" for path in dead)])
+        self.files.check_free(self.table)
+        if self.files.is_exposed(self.table, view, shown[:-1]):
+            self.files.extend_view(view, shown)
+        else:
+            self.files.build_view(view, shown)
+        self.files.expose(self.table, view, shown)
 
-    def _sweep(self, manifests: Iterable[Manifest], now: datetime) -> None:
+    def _clear(self, current: Manifest | None) -> None:
+        """Remove what a killed writer has left: it is younger than the newest version, and no version names it."""
+        newest, since = 0, 0
+        if current is not None:
+            newest, since = current.version, self.files.modified(self.files.location(self._path(current.version)))
+        orphans = self._unlisted(current, lambda file: file.modified >= since)
+        names = self.files.names(self.state)
+        views = [name for name in names if (found := _VIEW.match(name)) and int(found[1]) > newest]
+        halves = [name for name in names if name.startswith("_new-")]
+        self.files.remove([*orphans, *(f"{self.state}/{name}" for name in (*views, *halves))])
+
+    def expire(self, grace_seconds: float, now: datetime) -> None:
+        """Remove versions that were replaced longer than the grace period ago. Call after `publish`, and with the lock.
+
+        Of the versions that stay it reads one, however many there are: a table of a stream has thousands.
+        """
+        gone: list[Manifest] = []
+        oldest: Manifest | None = None
+        for old, new in pairwise(self._known):
+            following = self._find(new)
+            if following is None or (now - following.committed_at).total_seconds() <= grace_seconds:
+                break
+            if (replaced := oldest or self._find(old)) is not None:
+                gone.append(replaced)
+            oldest = following
+        if not self.files.local and self._known[-1] % _SWEPT_EVERY == 0:
+            self._sweep(now)
+        if oldest is None:
+            return
+        # A file that is left out never comes back: what the oldest version lacks, no later one has. So with the links.
+        kept, view = {file.path for file in oldest.files}, self._view(oldest)
+        dead = {f"{self.data}/{file.path}" for manifest in gone for file in manifest.files if file.path not in kept}
+        self.files.remove([self._path(manifest.version) for manifest in gone])
+        self.files.remove([*({self._view(manifest) for manifest in gone} - {view}), *dead])
+
+    def _sweep(self, now: datetime) -> None:
         """Remove data files that no version names and no writer can still be busy with."""
-        kept = {file.path for manifest in manifests for file in manifest.files}
         oldest = int((now.timestamp() - _BUSY_SECONDS) * 1e9)
-        found = (file for file in self.files.walk(self.data) if file.modified < oldest)
-        self.files.remove([file.path for file in found if file.path.removeprefix(f"{self.data}/") not in kept])
+        self.files.remove(self._unlisted(self.newest(), lambda file: file.modified < oldest))
 
-    def _versions(self, pattern: re.Pattern[str]) -> list[int]:
-        found = (pattern.match(name) for name in self.files.names(self.state))
-        return sorted(int(match[1]) for match in found if match)
+    def _unlisted(self, newest: Manifest | None, meant: Callable[[StoredFile], bool]) -> list[str]:
+        """Return the data files that are meant and that no version names; older versions are read if it must be."""
+        listed = {f"{self.data}/{file.path}" for file in newest.files} if newest else set()
+        found = [file.path for file in self.files.walk(self.data) if file.path not in listed and meant(file)]
+        earlier = [version for version in self._known if newest and version != newest.version] if found else []
+        for manifest in filter(None, map(self._find, earlier)):
+            listed |= {f"{self.data}/{file.path}" for file in manifest.files}
+        return [path for path in found if path not in listed]
 
     def _read(self, version: int) -> Manifest:
+        found = self._find(version)
+        if found is None:
+            raise SourceError(
+                f"version {version} of {self.table} has been removed meanwhile", where=self._path(version)
+            )
+        return found
+
+    def _find(self, version: int) -> Manifest | None:
         path = self._path(version)
         content = self.files.read(path)
-        if content is None:
-            raise SourceError(f"version {version} of {self.table} has been removed meanwhile", where=path)
-        return Manifest.from_json(content, path)
+        return None if content is None else Manifest.from_json(content, path)
 
-    def _data_paths(self) -> list[str]:
-        return [file.path for file in self.files.walk(self.data)]
+    def _shown(self, manifest: Manifest) -> Shown:
+        return [(f"{self.data}/{file.path}", file.path) for file in manifest.files]
 
     def _path(self, version: int) -> str:
         return f"{self.state}/_manifest-{version:09d}.json"
 
-    def _view(self, version: int) -> str:
-        return f"{self.state}/_view-{version:09d}"
+    def _view(self, manifest: Manifest) -> str:
+        return f"{self.state}/_view-{manifest.view or manifest.version:09d}"
 
 
 def now() -> datetime:

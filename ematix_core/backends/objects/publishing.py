@@ -11,7 +11,7 @@ from ematix_core.backends.objects.manifest import STATE, now
 from ematix_core.errors import ConflictError, EmatixError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ematix_core.backends.objects.changes import TableChanges
     from ematix_core.backends.objects.settings import Settings
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     Pending = tuple[LoadRecord, tuple[SourceFile, ...]]
 
 
-def publish(tables: Sequence[TableChanges], pending: Pending | None, store: Folder, settings: Settings) -> None:
+def publish(
+    tables: Sequence[TableChanges], pending: Pending | None, store: Folder, settings: Settings,
+    pointed: Mapping[str, str],
+) -> None:  # fmt: skip
     """Publish the next version of each changed table: side tables first, last the one that was asked about first.
+
+    `pointed`: the table that each scope's pointer names already, as far as it was read.
 
     Each table becomes visible in one step of its own. A side table keeps the load's id as well, so that an attempt
     that repeats a load whose own table was not reached adds nothing to it a second time.
@@ -34,7 +39,7 @@ def publish(tables: Sequence[TableChanges], pending: Pending | None, store: Fold
             _publish(side, settings)
     for own in tables[:1]:
         if pending:
-            _record(own, pending, store)
+            _record(own, pending, store, pointed)
         if own.changed:
             _publish(own, settings)
 
@@ -69,9 +74,12 @@ def _new_to(side: TableChanges, record: LoadRecord, store: Folder) -> bool:
     return True
 
 
-def _record(changes: TableChanges, pending: Pending, store: Folder) -> None:
+def _record(changes: TableChanges, pending: Pending, store: Folder, pointed: Mapping[str, str]) -> None:
     record, files = pending
     if changes.base and changes.base.find_load(record.scope, record.load_id):
         raise ConflictError(f"load {record.load_id} was committed meanwhile by another attempt of the same run")
     changes.recorded = (record, files)
-    store.put(pointer(record.scope), changes.history.table.encode())
+    table = changes.history.table
+    before = table if changes.base and changes.base.last_load(record.scope) else ""
+    if pointed.get(record.scope, before) != table:
+        store.put(pointer(record.scope), table.encode())

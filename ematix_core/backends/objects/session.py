@@ -58,6 +58,7 @@ class ObjectSession:
         self._rewrites = Rewrites(self.duck)
         self.feed: Feed | None = None
         self._tables: dict[str, TableChanges] = {}
+        self._pointed: dict[str, str] = {}  # where loads of a scope go, "" for nowhere
         self._locks = contextlib.ExitStack()
         self._pending: tuple[LoadRecord, tuple[SourceFile, ...]] | None = None
 
@@ -65,10 +66,7 @@ class ObjectSession:
         """Return the columns by the newest manifest, or of a staging table."""
         if is_temporary(self.duck, table):
             return _described(self.duck, f"SELECT * FROM {_name(table)}", {})
-        columns = self._changes(table).columns()
-        if columns is not None:
-            self._refresh(table)
-        return columns
+        return self._changes(table).columns()
 
     def unique_keys(self, table: TableName, *, where: str = "") -> tuple[tuple[str, ...], ...]:
         """Return nothing: files keep no key unique."""
@@ -168,7 +166,7 @@ class ObjectSession:
         """Publish the next version of each changed table."""
         for table in self._rewrites.tables():
             self._write_anew(table)
-        publish(list(self._tables.values()), self._pending, self.store, self.settings)
+        publish(list(self._tables.values()), self._pending, self.store, self.settings, self._pointed)
 
     def rollback(self) -> None:
         """Remove the files that no committed version lists, as far as the place answers."""
@@ -184,20 +182,19 @@ class ObjectSession:
         path = table if isinstance(table, str) else table_path(table)
         if path not in self._tables:
             history = History(self.store, path)
-            if self.read_only:
-                self._tables[path] = TableChanges(history, history.newest(), self.settings)
-            else:
-                self.store.check_free(path)
+            if not self.read_only:
                 self._locks.enter_context(self.store.lock(history.lock_path, self.settings.lock_wait_seconds))
-                self._tables[path] = TableChanges(history, history.repair(), self.settings)
+            base = history.newest() if self.read_only else history.repair()
+            self._tables[path] = TableChanges(history, base, self.settings)
         return self._tables[path]
 
     def _of_scope(self, scope: str) -> TableChanges | None:
         for changes in self._tables.values():
             if changes.base and changes.base.last_load(scope):
                 return changes
-        pointed = self.store.read(pointer(scope))
-        return self._changes(pointed.decode()) if pointed else None
+        if scope not in self._pointed:
+            self._pointed[scope] = (self.store.read(pointer(scope)) or b"").decode()
+        return self._changes(self._pointed[scope]) if self._pointed[scope] else None
 
     def _writable(self, table: TableName) -> TableChanges:
         if self.read_only:
@@ -233,7 +230,7 @@ class ObjectSession:
             self.clear(table)
             every = self._written(table, columns)
             self._copied(table, f"SELECT {_converted(every, _quoted(every))} FROM {held.rows}", {})
-        self._refresh(table)
+        self._hide(table)
         self._rewrites.drop(held)
 
     def _fed(self, feed: Feed, sql: str, table: TableName | None = None) -> int:
@@ -261,7 +258,7 @@ class ObjectSession:
             rows, files = copy(self.duck, sql, values, Output(self.store, changes.history.data, self.settings))
         unwanted = changes.add(rows, files)
         self.store.remove(f"{changes.history.data}/{file.path}" for file in unwanted)
-        self._refresh(table)
+        self._hide(table)
         return rows
 
     def _run(self, sql: str, values: Mapping[str, Any]) -> int:
@@ -278,10 +275,13 @@ class ObjectSession:
 
     def _show(self, tables: Iterable[TableName]) -> None:
         for table in tables:
-            path = table_path(table)
-            known = path in self._tables or (path and History(self.store, path).newest() is not None)
-            if known and not is_shown(self.duck, table.schema, table.name):
-                self._refresh(table)
+            if table_path(table) and not is_shown(self.duck, table.schema, table.name):
+                with contextlib.suppress(MissingSourceError):
+                    self._refresh(table)
+
+    def _hide(self, table: TableName) -> None:
+        """Have the next statement that names the table see its files as they are then."""
+        self.duck.execute(f"DROP VIEW IF EXISTS {quote(table.schema or 'main', table.name)}")
 
     def _refresh(self, table: TableName) -> None:
         """Show the table's files, uncommitted ones too, as a view of its name."""

@@ -73,6 +73,7 @@ class ObjectSource:
         self._local: Relations | None = None
         self._asked = ("", "")
         self._sampled: dict[object, Sequence[CsvGroup | JsonlGroup]] = {}
+        self._found: dict[str, Listing] = {}  # a job reads the files that it was planned for
 
     def take_functions(self, functions: Sequence[Function]) -> None:
         """Let the queries call these functions of the user's."""
@@ -254,7 +255,10 @@ class ObjectSource:
         return largest_group(self._opened(), ((file.location, file.size) for file in files))
 
     def _find(self, schema: str, name: str) -> Listing:
-        return find(self.store, name, "" if schema == self.connection.name else schema)
+        below = "" if schema == self.connection.name else schema
+        if (key := f"{below}/{name}") not in self._found:
+            self._found[key] = find(self.store, name, below)
+        return self._found[key]
 
     @contextlib.contextmanager
     def _told(self, sql: str, written: str = "") -> Iterator[None]:

@@ -12,6 +12,7 @@ from uuid import uuid4
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from ematix_core.backends.storage.access import driver, outermost
+from ematix_core.backends.storage.tails import Tails
 from ematix_core.errors import AccessError, ConnectError, EmatixError, MissingSourceError, SourceError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _CODE = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL)
 
 @dataclass(frozen=True)
 class Entry:
-    """An object as it was listed: its key, size in bytes, time of change and version."""
+    """An object as it was listed: its key, size in bytes, time of change and version (None: it never changes)."""
 
     key: str
     size: int
@@ -55,8 +56,11 @@ class Client:
         self.protocol = f"{access.scheme}+{uuid4().hex[:12]}"
         """Of the locations that DuckDB opens; of this client alone, which knows objects as it first saw them."""
         self._entries: dict[str, Entry] = {}
+        self._tails = Tails()
         self.writing: dict[str, BinaryIO] = {}
         """Objects that are being written."""
+        self.filling: set[str] = set()
+        """Prefixes below which new objects get names that nobody has used: what is not known there is not there."""
         self.finished: list[str] = []
         """Keys of the objects that were written."""
 
@@ -88,12 +92,23 @@ class Client:
                 self._known(driver().head(self._store, key))
         return self._entries[key]
 
+    def is_new(self, key: str) -> bool:
+        """Say whether nobody needs to ask for the object: it is to be written, or is the prefix that it goes below."""
+        return key not in self._entries and any(f"{key}/".startswith(f"{one}/") for one in self.filling)
+
+    def note(self, key: str, size: int) -> None:
+        """Take an object that never changes as known, so that nobody has to look at it."""
+        if key not in self._entries:
+            self._remember(Entry(key, size, datetime.now(UTC), None))
+
     def get(self, key: str) -> bytes:
         """Return a small object as it is now. Raises MissingSourceError."""
         return self._again(lambda: cast("bytes", driver().get(self._store, key).bytes().to_bytes()), key)
 
     def get_range(self, entry: Entry, start: int, length: int) -> bytes:
         """Return bytes of an object. Raises SourceError when it has changed since it was listed."""
+        if (known := self._tails.find(entry, start, length)) is not None:
+            return known
         options: dict[str, Any] = {"range": (start, start + length)}
         if entry.etag:
             options["if_match"] = entry.etag
@@ -104,7 +119,10 @@ class Client:
                 raise ConnectError(f"{entry.key} broke off after {len(found)} of {length} bytes")
             return found
 
-        return self._again(get, entry.key)
+        content = self._again(get, entry.key)
+        if start + length == entry.size:
+            self._tails.keep(entry, content)
+        return content
 
     def put(self, key: str, content: bytes, *, new: bool = False) -> None:
         """Write a small object in one step; with `new` only where there is none."""
@@ -163,9 +181,11 @@ class Client:
         return tries(told)
 
     def _known(self, meta: Any) -> Entry:  # noqa: ANN401 - obstore's ObjectMeta
+        return self._remember(Entry(meta["path"], meta["size"], meta["last_modified"].astimezone(UTC), meta["e_tag"]))
+
+    def _remember(self, entry: Entry) -> Entry:
         if len(self._entries) >= _KNOWN:
             self._entries.clear()
-        entry = Entry(meta["path"], meta["size"], meta["last_modified"].astimezone(UTC), meta["e_tag"])
         self._entries[entry.key] = entry
         return entry
 

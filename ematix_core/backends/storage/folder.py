@@ -6,6 +6,7 @@ mounted connection knows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 HIDDEN = (".", "_")
 """How names begin that are no data."""
+Shown = Sequence[tuple[str, str]]
+"""What readers of a table's folder see: the path of each data file, and its name below that folder."""
 
 
 class UnknownOutcomeError(ConnectError):
@@ -157,20 +160,31 @@ class Folder(Protocol):
         """Remove the place itself if nothing is in it."""
         ...
 
-    def written(self) -> AbstractContextManager[None]:
-        """Remove the files that were written inside, as far as that is known, when it ends with an exception."""
+    def note(self, path: str, size: int) -> None:
+        """Take a data file that never changes as known, so that reading it does not begin with a look at it."""
         ...
 
-    def build_view(self, view: str, files: Iterable[tuple[str, str]]) -> None:
-        """Prepare what foreign readers are going to see: of each data file `path` the name below the table."""
+    def written(self, folder: str = "") -> AbstractContextManager[None]:
+        """Remove the files that were written inside, as far as that is known, when it ends with an exception.
+
+        `folder`: where they go, by names that nobody has used; data files there that are read have been noted.
+        """
         ...
 
-    def expose(self, table: str, view: str) -> None:
-        """Show a prepared view to the readers of the table's folder, in one step."""
+    def build_view(self, view: str, files: Shown) -> None:
+        """Prepare what foreign readers are going to see."""
         ...
 
-    def is_exposed(self, table: str, view: str) -> bool:
-        """Say whether readers of the table's folder see this view."""
+    def extend_view(self, view: str, files: Shown) -> None:
+        """Add the last of the files to a view that holds the others, in one step; nothing if it is there."""
+        ...
+
+    def expose(self, table: str, view: str, files: Shown) -> None:
+        """Show a prepared view, of these files, to the readers of the table's folder, in one step."""
+        ...
+
+    def is_exposed(self, table: str, view: str, files: Shown) -> bool:
+        """Say whether readers of the table's folder see this view, the last of the files included."""
         ...
 
     def check_free(self, table: str) -> None:

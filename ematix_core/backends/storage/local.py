@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from ematix_core.backends.storage.folder import Shown
+
 _LOCK_POLL_SECONDS = 0.05
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV}
 
@@ -93,25 +95,7 @@ class LocalFolder:
         version of it, never as a mixture.
         """
         with told(f"list {below or '.'}"):
-            yield from self._walk(Path(os.path.realpath(self.root / below)), below)
-
-    def _walk(self, real: Path, shown: str) -> Iterator[StoredFile]:
-        try:
-            entries = sorted(os.scandir(real), key=lambda entry: entry.name)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        for entry in entries:
-            if entry.name.startswith(HIDDEN):
-                continue
-            path = f"{shown}/{entry.name}" if shown else entry.name
-            if entry.is_dir():
-                yield from self._walk(Path(os.path.realpath(entry.path)), path)
-            elif entry.is_file():
-                try:
-                    found = entry.stat()
-                except FileNotFoundError:  # it has just gone
-                    continue
-                yield StoredFile(path, entry.path, found.st_size, found.st_mtime_ns, self)
+            yield from _walk(self, Path(os.path.realpath(self.root / below)), below)
 
     def names(self, folder: str) -> list[str]:
         """Return the names of all entries of a folder, hidden ones too; none when it is missing."""
@@ -211,12 +195,16 @@ class LocalFolder:
         with contextlib.suppress(OSError):  # it is not there, or somebody has put something into it
             self.root.rmdir()
 
+    def note(self, path: str, size: int) -> None:
+        """Do nothing: a look at a local file costs nothing."""
+
     @contextlib.contextmanager
-    def written(self) -> Iterator[None]:
+    def written(self, folder: str = "") -> Iterator[None]:
         """Do nothing: with the lock held, what is left over goes when the next session begins."""
+        del folder
         yield
 
-    def build_view(self, view: str, files: Iterable[tuple[str, str]]) -> None:
+    def build_view(self, view: str, files: Shown) -> None:
         """Make a folder with a hard link `name` to each data file `path`; where there are none, a symbolic link."""
         with told(f"make the folder {view}"):
             self.remove([view])
@@ -231,8 +219,20 @@ class LocalFolder:
             for folder in made:
                 _fsync(folder)
 
-    def expose(self, table: str, view: str) -> None:
-        """Make the table's folder a symbolic link to `view`, in one step."""
+    def extend_view(self, view: str, files: Shown) -> None:
+        """Add the link to the last file."""
+        for path, name in files[-1:]:
+            link = self.root / view / name
+            with told(f"add to the folder {view}"):
+                link.parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileExistsError):
+                    _link(self.root / path, link)
+                _fsync(link.parent)
+
+    def expose(self, table: str, view: str, files: Shown) -> None:
+        """Make the table's folder a symbolic link to `view`, in one step, unless it is one."""
+        if self.is_exposed(table, view, files):
+            return
         link = self.root / table
         with told(f"expose {table}"):
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -243,10 +243,11 @@ class LocalFolder:
             temporary.replace(link)
             _fsync(link.parent)
 
-    def is_exposed(self, table: str, view: str) -> bool:
-        """Say whether the table's folder links to the view."""
+    def is_exposed(self, table: str, view: str, files: Shown) -> bool:
+        """Say whether the table's folder links to the view, and that to the last file."""
         link = self.root / table
-        return link.is_symlink() and link.readlink().name == Path(view).name
+        shown = link.is_symlink() and link.readlink().name == Path(view).name
+        return shown and all((link / name).is_file() for _, name in files[-1:])
 
     def check_free(self, table: str) -> None:
         """Raise UnsupportedError when the table's folder holds something that we did not write."""
@@ -273,6 +274,25 @@ class LocalFolder:
             yield
         finally:
             os.close(handle)
+
+
+def _walk(folder: LocalFolder, real: Path, shown: str) -> Iterator[StoredFile]:
+    try:
+        entries = sorted(os.scandir(real), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.name.startswith(HIDDEN):
+            continue
+        path = f"{shown}/{entry.name}" if shown else entry.name
+        if entry.is_dir():
+            yield from _walk(folder, Path(os.path.realpath(entry.path)), path)
+        elif entry.is_file():
+            try:
+                found = entry.stat()
+            except FileNotFoundError:  # it has just gone
+                continue
+            yield StoredFile(path, entry.path, found.st_size, found.st_mtime_ns, folder)
 
 
 def _acquire(handle: int, path: Path, until: float) -> None:

@@ -71,9 +71,11 @@ class MountedFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has 
     def isfile(self, path: str) -> bool:
         """Say whether there is such a file."""
         key = self._client.key(path)
+        if key in self._client.writing or self._client.is_new(key):
+            return key in self._client.writing
         try:
             with handing_over():
-                return key in self._client.writing or bool(self._client.entry(key))
+                return bool(self._client.entry(key))
         except HandedOverError as error:
             if isinstance(error.__cause__, MissingSourceError):
                 return False
@@ -208,6 +210,7 @@ class ObjectWriter(io.RawIOBase):
         try:
             with self._guard(), self._client.told("write", self._key):
                 self._raw.close()
+            self._client.note(self._key, self._written)
         finally:
             self._client.writing.pop(self._key, None)
             self._client.finished.append(self._key)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ematix_core.backends.storage.access import Access
     from ematix_core.backends.storage.client import Entry
+    from ematix_core.backends.storage.folder import Shown
 
 _SHOWN_TO_OTHERS = "_symlink_format_manifest/manifest"
 
@@ -190,11 +191,16 @@ class RemoteFolder:
     def remove_empty(self) -> None:
         """Do nothing: an object store has no folders."""
 
+    def note(self, path: str, size: int) -> None:
+        """Spare a look at the object."""
+        self._client.note(self._key(path), size)
+
     @contextlib.contextmanager
-    def written(self) -> Iterator[None]:
+    def written(self, folder: str = "") -> Iterator[None]:
         """Remove what was written inside when it ends with an exception."""
-        client = self._client
+        client, below = self._client, self._key(folder)
         client.finished.clear()
+        client.filling.add(below)
         try:
             yield
         except BaseException:
@@ -204,20 +210,27 @@ class RemoteFolder:
             with contextlib.suppress(EmatixError):  # what cannot be removed is swept away later
                 client.delete(client.finished)
             raise
+        finally:
+            client.filling.discard(below)
 
-    def build_view(self, view: str, files: Iterable[tuple[str, str]]) -> None:
-        """Write the list of the view's files."""
-        self.put(view, "".join(f"{self._client.bucket}/{self._key(path)}\n" for path, _ in files).encode())
+    def build_view(self, view: str, files: Shown) -> None:
+        """Do nothing: a list is written in one step."""
 
-    def expose(self, table: str, view: str) -> None:
-        """Put the view's list where readers of the table look for it."""
-        content = self.read(view)
-        if content is not None:
-            self.put(f"{table}/{_SHOWN_TO_OTHERS}", content)
+    def extend_view(self, view: str, files: Shown) -> None:
+        """Do nothing: a list is written in one step."""
 
-    def is_exposed(self, table: str, view: str) -> bool:
-        """Say whether the table's list is the view's."""
-        return self.read(f"{table}/{_SHOWN_TO_OTHERS}") == self.read(view)
+    def expose(self, table: str, view: str, files: Shown) -> None:
+        """Put a list of the files where readers of the table look for it."""
+        del view
+        self.put(f"{table}/{_SHOWN_TO_OTHERS}", self._list(files))
+
+    def is_exposed(self, table: str, view: str, files: Shown) -> bool:
+        """Say whether the table's list names these files."""
+        del view
+        return self.read(f"{table}/{_SHOWN_TO_OTHERS}") == self._list(files)
+
+    def _list(self, files: Shown) -> bytes:
+        return "".join(f"{self._client.bucket}/{self._key(path)}\n" for path, _ in files).encode()
 
     def check_free(self, table: str) -> None:
         """Raise UnsupportedError when there is something of another's making below the table's name."""

@@ -18,7 +18,8 @@ TABLE = TableName("analytics", "events")
 def rewrite(way: str, folder: str) -> None:
     """Replace the table's row 1 by 7, 8 and 9, unless this load is in already.
 
-    By the way "truncate" the table is loaded anew in two parts; by "update" the row is changed beside new ones.
+    By the way "truncate" the table is loaded anew in two parts; by "update" the row is changed beside new ones; by
+    "append" 7 and 8 are added.
     """
     rows = pa.table({"id": pa.array([7, 8], pa.int64())})
     with ObjectTarget(ObjectStoreConnection("lake", path=folder)).session() as session:
@@ -29,7 +30,7 @@ def rewrite(way: str, folder: str) -> None:
             session.load(TABLE, columns_from(rows.schema), rows.to_reader())
             if way == "truncate":
                 session.insert(TABLE, ["id"], "SELECT 9", {})
-            else:
+            if way == "update":
                 session.execute('UPDATE "analytics"."events" SET "id" = 9 WHERE "id" = 1', {})
             session.record_load(LoadRecord("s", "run-2", datetime.now(UTC), None, {}), [])
 
