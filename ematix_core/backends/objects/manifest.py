@@ -122,7 +122,9 @@ class Manifest:
             "loads": [_load_to_json(load) for load in self.loads],
             "loaded_files": {s: [[f.path, f.size, f.modified] for f in fs] for s, fs in self.loaded_files.items()},
         }
-        return json.dumps(content, indent=1).encode()
+        # A line for each, by hand: indent= takes ten times as long, and a table may have thousands of files.
+        lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
+        return f"{{\n{lines}\n}}".encode()
 
     @classmethod
     def from_json(cls, content: bytes, where: str) -> Manifest:

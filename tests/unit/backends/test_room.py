@@ -24,17 +24,20 @@ if TYPE_CHECKING:
 
 LARGE, EVERY = 40_000_000, 400
 """Rows of a table, and which of them are deleted: its marks for deleted rows take twice what DuckDB may use."""
+TEXT = 2_000_000
+"""Lines of 40 to 55 bytes: DuckDB's readers of text work in pieces of 32 MB, one for each thread."""
 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBPyConnection]:
-    """Two tables, a view that joins them, and a Parquet file."""
+    """Two tables, a view that joins them, and a file of each format."""
     folder = tmp_path_factory.mktemp("room")
     with closing(duckdb.connect()) as connection:
         connection.execute("CREATE TABLE a AS SELECT range AS id, 'a' || range AS v FROM range(1000)")
         connection.execute("CREATE TABLE b AS FROM a")
         connection.execute("CREATE VIEW joined AS SELECT id, a.v FROM a JOIN b USING (id)")
-        connection.execute(f"COPY a TO '{folder / 'a.parquet'}'")
+        for form in ("parquet", "csv", "json"):
+            connection.execute(f"COPY a TO '{folder / f'a.{form}'}'")
         connection.execute(f"SET file_search_path = '{folder}'")
         yield connection
 
@@ -70,9 +73,11 @@ def test_rows_that_only_pass_get_little(tables: DuckDBPyConnection, query: str) 
         "SELECT *, sum(id) OVER (PARTITION BY v) AS s FROM a",
         "SELECT * FROM a UNION SELECT * FROM b",
         "WITH kept AS MATERIALIZED (SELECT * FROM a) SELECT * FROM kept, kept AS k",
+        "SELECT * FROM 'a.csv'",
+        "SELECT * FROM read_ndjson(['a.json', 'a.json'])",
     ],
 )
-def test_a_query_that_keeps_rows_gets_more_also_within_a_view(tables: DuckDBPyConnection, query: str) -> None:
+def test_a_query_that_keeps_rows_or_text_gets_more_also_within_a_view(tables: DuckDBPyConnection, query: str) -> None:
     assert room_to_run(tables, query, {}) == WORKING
 
 
@@ -105,6 +110,19 @@ def test_statements_that_are_no_select_are_still_sources(tmp_path: Path, query: 
     with open_store("memory:") as store:
         job = ematix.job(name="job", source_connection=source, target="told", target_connection=target)(lambda: query)
         assert job.run(store=store).inserted == 1
+
+
+@pytest.mark.parametrize("name", ["lines.csv", "lines.csv.gz", "lines.jsonl", "lines.jsonl.gz"])
+def test_text_files_of_many_megabytes_are_loaded_into_a_file(tmp_path: Path, name: str) -> None:
+    form = "csv" if ".csv" in name else "json"
+    with closing(duckdb.connect()) as connection:
+        rows = f"SELECT range AS id, md5(range::VARCHAR) AS v FROM range({TEXT})"
+        connection.execute(f"COPY ({rows}) TO '{tmp_path / name}' (FORMAT {form})")
+    source = ematix.ObjectStoreConnection("drops", path=str(tmp_path))
+    target = ematix.DuckDBConnection("base", path=str(tmp_path / "base.duckdb"))
+    with open_store("memory:") as store:
+        job = ematix.job(name="job", source_connection=source, target="lines", target_connection=target)
+        assert job(lambda: f'SELECT * FROM "{name}"').run(store=store).inserted == TEXT
 
 
 def limit_after(database: ematix.DuckDBConnection, *statements: str) -> object:
