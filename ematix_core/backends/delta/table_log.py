@@ -106,7 +106,7 @@ class DeltaTableLog:
         duck = self._connection()
         if not self._settings.limited:
             group = largest_group(duck, [(table.place.location(file.path), file.size)])
-            make_room(duck, len(table.columns), beside=room_to_read(duck, group) if group else 0)
+            make_room(duck, len(table.columns), beside=room_to_read(duck, group))
         with translated(body):
             reader = relation(duck, body, {}).to_arrow_reader(BATCH_ROWS)
             try:

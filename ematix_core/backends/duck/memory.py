@@ -43,7 +43,7 @@ _TABLE_BYTES = 16
 # 200 columns read or inserted take 1.4 GB on two CPUs, and fail with 1 GB: DuckDB holds whole row groups, one a thread.
 _COLUMN_MEGABYTES, _ROOM_MEGABYTES = 4, 256
 # Larger row groups than this are read by fewer threads.
-_GROUP_MEGABYTES = 256
+_GROUP_MEGABYTES = 512
 _RAISING = threading.Lock()  # nobody else reads the limit while it is reset
 _UNITS = {"bytes": 1e-6, "KiB": 1.024e-3, "MiB": 1.048576, "GiB": 1073.741824, "TiB": 1099511.627776}
 
@@ -90,22 +90,29 @@ def with_room(
 def make_room(connection: DuckDBPyConnection, columns: int, *, least: int = 0, beside: int = 0) -> None:
     """Raise the memory limit to `least` MB, or to what rows of so many columns need.
 
-    `beside`: MB that something takes at the same time, see `room_to_read`. The limit is never lowered, and stays
-    below what DuckDB would take by itself: 80% of the machine, or of the container.
+    `beside`: MB that reading files takes at the same time, see `room_to_read`; then each column counts, however few
+    they are, and what keeps rows leaves the rest alone. The limit is never lowered, and stays below what DuckDB would
+    take by itself: 80% of the machine, or of the container.
     """
     wide = columns * (os.cpu_count() or 1) * _COLUMN_MEGABYTES
-    wanted = max(least, wide if wide > _ROOM_MEGABYTES else 0)
-    raise_limit(connection, max(wanted, max(wanted, WORKING) + beside if beside else 0))
+    if not beside:
+        raise_limit(connection, max(least, wide if wide > _ROOM_MEGABYTES else 0))
+        return
+    working = max(least, WORKING)
+    raise_limit(connection, working + (wide + beside) * (1 if least == PASSING else 2))
+    connection.execute(f"SET operator_memory_limit = '{working}MB'")
 
 
 def room_to_read(connection: DuckDBPyConnection, group: int) -> int:
-    """Return the MB that reading Parquet files takes whose largest row group has so many bytes in the file.
+    """Return the MB that reading Parquet files takes whose largest row group takes so many bytes, 0 for 0.
 
-    Each thread holds one, as it is in the file. Where they are very large, fewer threads are left to the connection.
+    Each thread holds one, see `largest_group`. Where they are very large, fewer threads are left to the connection.
     """
+    if not group:
+        return 0
     ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
     size = -(-group // 1_000_000)
-    at_once = max(1, min(int(threads), int(threads) * _GROUP_MEGABYTES // max(size, 1)))
+    at_once = max(1, min(int(threads), _CPUS * _GROUP_MEGABYTES // size))
     if at_once < int(threads):
         connection.execute(f"SET threads = {at_once}")
     return at_once * size

@@ -136,10 +136,10 @@ def give_writer_memory(connection: DuckDBPyConnection, settings: Settings) -> No
 def give_room(connection: DuckDBPyConnection, settings: Settings, columns: int, group: int = 0) -> None:
     """Raise the connection's memory limit for rows of many columns, unless the user has set one.
 
-    `group`: bytes of the largest Parquet row group that is read.
+    `group`: bytes that reading the largest Parquet row group takes.
     """
     if "memory_limit" not in settings.duckdb:
-        make_room(connection, columns, beside=room_to_read(connection, group) if group else 0)
+        make_room(connection, columns, beside=room_to_read(connection, group))
 
 
 def given_room(

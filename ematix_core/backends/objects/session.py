@@ -57,6 +57,7 @@ class ObjectSession:
         self.relations = Relations(self.duck, settings)
         self._rewrites = Rewrites(self.duck)
         self.feed: Feed | None = None
+        self._group = 0  # bytes that reading takes for a row group
         self._tables: dict[str, TableChanges] = {}
         self._pointed: dict[str, str] = {}  # where loads of a scope go, "" for nowhere
         self._locks = contextlib.ExitStack()
@@ -119,8 +120,7 @@ class ObjectSession:
         """Open the places of a local query and make room for its row groups; see `ReadingSession`."""
         for place in local.places:
             place.mount(self.duck)
-        if local.group:
-            give_room(self.duck, self.settings, 0, local.group)
+        self._group = local.group
 
     def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
         """Run a statement on temporary tables and views, or change rows of a table by UPDATE or DELETE.
@@ -252,7 +252,7 @@ class ObjectSession:
     def _copied(self, table: TableName, sql: str, values: Mapping[str, Any]) -> int:
         changes = self._changes(table)
         columns = changes.columns() or ()
-        give_room(self.duck, self.settings, len(columns))
+        give_room(self.duck, self.settings, len(columns), self._group)
         sql = guarded(sql, columns, self.settings)
         with refused(), translated(sql):
             rows, files = copy(self.duck, sql, values, Output(self.store, changes.history.data, self.settings))

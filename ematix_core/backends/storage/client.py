@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from uuid import uuid4
@@ -12,7 +11,7 @@ from uuid import uuid4
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from ematix_core.backends.storage.access import driver, outermost
-from ematix_core.backends.storage.tails import Tails
+from ematix_core.backends.storage.known import Entry, Tails
 from ematix_core.errors import AccessError, ConnectError, EmatixError, MissingSourceError, SourceError
 
 if TYPE_CHECKING:
@@ -34,16 +33,6 @@ _REFUSALS = re.compile(
 _NO_BUCKET = re.compile("NoSuchBucket|ContainerNotFound")
 _TRIES = re.compile(r" in ([\d.]+)(m?s)[^,]*, after (\d+) retries.*? - (.*)", re.DOTALL)
 _CODE = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An object as it was listed: its key, size in bytes, time of change and version (None: it never changes)."""
-
-    key: str
-    size: int
-    changed: datetime
-    etag: str | None
 
 
 class Client:

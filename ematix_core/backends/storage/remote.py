@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
     from ematix_core.backends.storage.access import Access
-    from ematix_core.backends.storage.client import Entry
     from ematix_core.backends.storage.folder import Shown
+    from ematix_core.backends.storage.known import Entry
 
 _SHOWN_TO_OTHERS = "_symlink_format_manifest/manifest"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 
 import ematix_core as ematix
 from ematix_core.backends.duck.connection import open_duck
-from ematix_core.backends.duck.memory import WORKING, make_room, room_to_read
+from ematix_core.backends.duck.memory import PASSING, WORKING, make_room, room_to_read
 from ematix_core.store import open_store
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS, GROUP, LARGE_GROUP = 160, 122_880, 1_048_576
+TEXTS, ROWS = 30, 400_000
+CPUS = os.cpu_count() or 1
 
 
 def limit(columns: int, group: int = 0, **settings: str) -> str:
@@ -34,12 +37,24 @@ def test_few_columns_leave_the_limit_and_many_raise_it_but_never_lower_it() -> N
 
 
 def test_large_row_groups_raise_the_limit_for_each_thread_and_very_large_ones_leave_fewer_threads() -> None:
-    assert limit(16, 100_000_000, threads="2") == limit(0, memory_limit=f"{WORKING + 200}MB")
-    assert limit(16, 100_000_000, threads="4") == limit(0, memory_limit=f"{WORKING + 400}MB")
-    assert limit(16, 600_000_000, threads="2") == limit(0, memory_limit=f"{WORKING + 600}MB")
+    def room(read: int) -> str:
+        return limit(0, memory_limit=f"{WORKING + 2 * (read + 16 * 4 * CPUS)}MB")
+
+    assert limit(16, 100_000_000, threads="2") == room(200)
+    assert limit(16, 100_000_000, threads="4") == room(400)
     with closing(open_duck(threads="2")) as connection:
-        room_to_read(connection, 600_000_000)
+        assert room_to_read(connection, 600_000_000 * CPUS) == 600 * CPUS
         assert connection.execute("SELECT current_setting('threads')").fetchone() == (1,)
+        assert room_to_read(connection, 0) == 0
+
+
+def test_rows_that_pass_take_less_beside_large_row_groups_than_what_keeps_them() -> None:
+    def beside(least: int) -> object:
+        with closing(open_duck()) as connection:
+            make_room(connection, 30, least=least, beside=300)
+            return connection.execute("SELECT current_setting('memory_limit')").fetchone()
+
+    assert beside(PASSING) != beside(WORKING) == beside(0)
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +138,41 @@ def test_rows_of_many_columns_from_anywhere_are_inserted(tmp_path: Path, kind: s
 
     with open_store("memory:") as store:
         assert job.run(store=store).inserted == 4 * GROUP
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Write files of 30 columns of short texts, by DuckDB, whose pages are as large as a row group, and by pyarrow."""
+    folder = tmp_path_factory.mktemp("texts")
+    with closing(open_duck(memory_limit="4GB")) as made:
+        names = ", ".join(f"'text {number} ' || (r * {number + 1}) AS c{number}" for number in range(TEXTS))
+        rows = f"SELECT r AS id, {names} FROM range({ROWS}) t(r)"
+        made.execute(f"COPY ({rows}) TO '{folder / 'duckdb.parquet'}'")
+        pq.write_table(made.sql(rows).to_arrow_table(), folder / "arrow.parquet")
+    yield folder
+    for file in folder.iterdir():
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("kind", "writer", "sql"),
+    [
+        ("duckdb", "duckdb", ""),
+        ("duckdb", "arrow", ""),
+        ("duckdb", "duckdb", "QUALIFY row_number() OVER (PARTITION BY c7 ORDER BY id DESC) = 1"),
+        ("objects", "duckdb", ""),
+        ("objects", "duckdb", "ORDER BY c7"),
+        ("delta", "duckdb", ""),
+    ],
+)
+def test_columns_of_short_texts_arrive(texts: Path, tmp_path: Path, kind: str, writer: str, sql: str) -> None:
+    source = ematix.ObjectStoreConnection("drops", path=str(texts))
+    kinds = {
+        "duckdb": ematix.DuckDBConnection,
+        "delta": ematix.DeltaConnection,
+        "objects": ematix.ObjectStoreConnection,
+    }
+    target = kinds[kind]("lake", path=str(tmp_path / "lake"))
+    job = ematix.job(name="job", source_connection=source, target="texts", target_connection=target)
+    with open_store("memory:") as store:
+        assert job(lambda: f'SELECT * FROM "{writer}.parquet" {sql}').run(store=store).inserted == ROWS

@@ -1,19 +1,31 @@
-"""The ends of objects, kept for a while: whoever opens a Parquet file reads its footer first, and a job opens it often.
+"""What is known of objects, and their ends, kept for a while.
 
-Planning asks for the columns, for row groups and for decimals, each side binds its query: DuckDB reads the same 64 KiB
-ten times before the first row, each time by a request that takes as long as one for megabytes.
+Whoever opens a Parquet file reads its footer first, and a job opens it often: planning asks for columns, row groups
+and decimals, each side binds its query. DuckDB reads the same 64 KiB ten times before the first row, each time by a
+request that takes as long as one for megabytes.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ematix_core.backends.storage.client import Entry
+    from datetime import datetime
 
 _LONGEST, _IN_ALL = 1 << 20, 16 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object as it was listed: its key, size in bytes, time of change and version (None: it never changes)."""
+
+    key: str
+    size: int
+    changed: datetime
+    etag: str | None
 
 
 class Tails:
