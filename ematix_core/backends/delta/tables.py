@@ -68,6 +68,7 @@ class Tables:
         """Have DuckDB know a table, from now on with all that changes."""
         if changes.exists and not changes.shown:
             if changes.base is not None:
+                changes.base.note_files()
                 self._reserve(largest_group(self._duck, changes.base.sizes()))
             changes.show()
 
