@@ -4,7 +4,8 @@
 - `scan`: the files of a version as a query.
 - `source`: reading.
 - `commits`, `table_log`: what each version added, for streams.
-- `changes`, `session`, `target`: what a load changes, shown by DuckDB until it is committed.
+- `changes`, `tables`, `session`, `target`: what a load changes, shown by DuckDB until it is committed.
+- `versions`: what one session has read, for the next.
 - `writing`, `commit`, `bookkeeping`: new data files, the one commit that makes them the table, and the record of loads.
 """
 

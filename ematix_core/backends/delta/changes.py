@@ -54,6 +54,8 @@ class TableChanges:
     retyped: bool = False
     committing: bool = False
     """The commit has begun, so that an error may have come after it."""
+    shown: bool = False
+    """DuckDB has its views: only when a statement reads it, since they take time for each file."""
     new: dict[int, NewFile] = field(default_factory=dict)
     _pieces: dict[int, Piece] = field(default_factory=dict)
     _next: int = 1
@@ -70,7 +72,6 @@ class TableChanges:
             self._put(Piece(self._next, file))
         definitions = (f"{quote(c.name)} {sql_type(c)}{'' if c.nullable else ' NOT NULL'}" for c in self.columns)
         self._run(f"CREATE TEMP TABLE {self.held} ({', '.join(definitions)})")
-        self.show()
 
     @property
     def layout(self) -> Layout:
@@ -91,7 +92,7 @@ class TableChanges:
         names = {column.name for column in self.columns or ()}
         if not names.issuperset(self.partition_by):
             self.partition_by = ()  # a side table, such as that of rejected lines
-        self.show()
+        self.show(again=True)
 
     def alter(self, change: Change) -> None:
         """Give the table a new column, or a column a wider type."""
@@ -107,10 +108,10 @@ class TableChanges:
                 where=f"table {self.name}",
             )
         if changed:
-            self._require_no_feed("a wider type")
+            _require_no_feed(self, "a wider type")
         self.retyped = self.retyped or bool(changed)
         self.looked_at = True
-        self.show()
+        self.show(again=True)
 
     def update(self, change: Change, parameters: Mapping[str, Any]) -> int:
         """Put new rows in the place of old ones and return how many."""
@@ -130,15 +131,13 @@ class TableChanges:
     def clear(self) -> int:
         """Begin with no rows and return how many there were."""
         self._require_changeable()
-        view = quote(self.name.schema, self.name.name)
-        count = int(self._run(f"SELECT count(*) FROM {view}").fetchall()[0][0]) if self._pieces else 0
+        count = self._rows()
         self.place.remove((new.file.path for new in self.new.values()), emptied=True)
         self.new.clear()
         self._pieces.clear()
-        self._run(f"DELETE FROM {self.held}")
-        self._run(f"DELETE FROM {self.gone}")
+        self._run(f"DELETE FROM {self.held}; DELETE FROM {self.gone}")
         self.cleared = self.cleared or self.base is not None
-        self.show()
+        self.show(again=True)
         return count
 
     def add(self, files: Sequence[NewFile]) -> None:
@@ -146,10 +145,16 @@ class TableChanges:
         for file in files:
             self.new[self._next] = file
             self._put(Piece(self._next, file.file))
-        self.show()
+        self.show(again=True)
 
-    def show(self) -> None:
-        """Make the views that statements see: the table's rows, and these with their positions."""
+    def show(self, *, again: bool = False) -> None:
+        """Make the views that statements see: the table's rows, and these with their positions.
+
+        `again`: only if they were made before.
+        """
+        if again and not self.shown:
+            return
+        self.shown = True
         columns = ", ".join(quote(column.name) for column in self.columns or ())
         every = f"{scan(self.layout, list(self._pieces.values()), positions=True)}"
         if self._count(self.held):
@@ -180,10 +185,9 @@ class TableChanges:
         """Return how many rows are held back."""
         return self._count(self.held)
 
-    def old(self, numbers: Sequence[int] | None = None) -> list[Piece]:
-        """Return the version's own files, all or those with the numbers."""
-        wanted = self._pieces if numbers is None else numbers
-        return [self._pieces[number] for number in wanted if number not in self.new]
+    def old(self, numbers: Sequence[int]) -> list[Piece]:
+        """Return those of the files with these numbers that are the version's own."""
+        return [self._pieces[number] for number in numbers if number not in self.new]
 
     def differs(self) -> bool:
         """Say whether there is something to commit."""
@@ -219,21 +223,26 @@ class TableChanges:
         """Have the table known by this name, which is another form of the one so far, and return the changes."""
         if table != self.name:
             self.name = table
-            if self.exists:
-                self.show()
+            self.show(again=True)
         return self
+
+    def _rows(self) -> int:
+        """Return how many rows there are now, without a look at the files where the log tells it."""
+        told = [piece.file.rows for piece in self._pieces.values()]
+        if None not in told and not self._count(self.held) and not self._count(self.gone):
+            return sum(rows or 0 for rows in told)
+        self.show()
+        return self._count(quote(self.name.schema, self.name.name))
 
     def _note(self, query: str, parameters: Mapping[str, Any]) -> int:
         self._require_changeable()
-        self._require_no_feed("UPDATE and DELETE")
+        _require_no_feed(self, "UPDATE and DELETE")
         self.looked_at = True
         create = f"CREATE OR REPLACE TEMP TABLE _ematix_changed AS {query}"
         with translated(create):
             self.duck.execute(create, dict(parameters) or None)
-        count = self._count(TableName("", "_ematix_changed"))
-        once = int(
-            self._run(f"SELECT count(*) FROM (SELECT DISTINCT {FILE}, {ROW} FROM _ematix_changed)").fetchall()[0][0]
-        )
+        count = self._count("_ematix_changed")
+        once = self._count(f"(SELECT DISTINCT {FILE}, {ROW} FROM _ematix_changed)")
         if once < count:  # several rows of the FROM match one row: SQL takes any of them
             self._run(
                 "CREATE OR REPLACE TEMP TABLE _ematix_changed AS "
@@ -244,20 +253,12 @@ class TableChanges:
     def _leave_out(self) -> None:
         self._run(f"INSERT INTO {self.gone} SELECT {FILE}, {ROW} FROM _ematix_changed")
         self._run("DROP TABLE _ematix_changed")
-        self.show()
+        self.show(again=True)
 
     def _require_changeable(self) -> None:
         if self.base is not None and self.base.append_only:
             raise UnsupportedError(
                 f"the Delta table {self.name} takes new rows only (delta.appendOnly)", hint="Load it by append."
-            )
-
-    def _require_no_feed(self, what: str) -> None:
-        """Refuse what takes files of changes, which delta-rs commits for nobody else."""
-        if self.base is not None and self.base.change_feed:
-            raise UnsupportedError(
-                f"the Delta table {self.name} keeps a change data feed, in which ematix cannot write {what}",
-                hint="Load it by append or truncate, or set its property delta.enableChangeDataFeed to false.",
             )
 
     def _describe(self) -> None:
@@ -277,9 +278,18 @@ class TableChanges:
         self._pieces[piece.number] = piece
         self._next = piece.number + 1
 
-    def _count(self, table: TableName) -> int:
+    def _count(self, table: TableName | str) -> int:
         return int(self._run(f"SELECT count(*) FROM {table}").fetchall()[0][0])
 
     def _run(self, sql: str) -> DuckDBPyConnection:
         with translated(sql):
             return self.duck.execute(sql)
+
+
+def _require_no_feed(changes: TableChanges, what: str) -> None:
+    """Refuse what takes files of changes, which delta-rs commits for nobody else."""
+    if changes.base is not None and changes.base.change_feed:
+        raise UnsupportedError(
+            f"the Delta table {changes.name} keeps a change data feed, in which ematix cannot write {what}",
+            hint="Load it by append or truncate, or set its property delta.enableChangeDataFeed to false.",
+        )

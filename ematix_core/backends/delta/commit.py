@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.delta.bookkeeping import app_id
-from ematix_core.backends.delta.log import LOG, is_table, opened, translated
+from ematix_core.backends.delta.log import entry_path, is_table, opened, translated
 from ematix_core.backends.delta.schema import schema_of
 from ematix_core.backends.delta.writing import write
 from ematix_core.errors import ConflictError
@@ -16,13 +16,16 @@ from ematix_core.failpoint import failpoint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deltalake import CommitProperties, Schema
+    from deltalake import CommitProperties, PostCommitHookProperties, Schema
     from deltalake.transaction import AddAction
 
     from ematix_core.backends.delta.changes import TableChanges
     from ematix_core.backends.delta.settings import Settings
     from ematix_core.backends.delta.writing import NewFile
     from ematix_core.backends.protocols import LoadRecord
+
+_CLEANED_EVERY = 100
+"""Versions, as many as lie between two checkpoints unless the table says otherwise: older entries need one."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,14 @@ def _is_ours(changes: TableChanges, note: Note) -> bool:
 
 
 def sync_log(changes: TableChanges) -> None:
-    """Bring the newest entries of the log to the disk."""
-    if changes.place.local:
-        newest = [name for name in changes.place.names(LOG) if name.endswith(".json")][-2:]
-        changes.place.sync(f"{LOG}/{name}" for name in newest)
+    """Bring the newest entries of the log to the disk: ours, and that of the version before, which may be ours too."""
+    place = changes.place
+    if place.local:
+        first = last = changes.base.version if changes.base else 0
+        while place.is_file(entry_path(last + 1)):
+            last += 1
+        entries = [entry_path(number) for number in range(first, last + 1)]
+        place.sync(path for path in entries if place.is_file(path))
 
 
 def _create(changes: TableChanges, added: list[AddAction], note: Note | None) -> None:
@@ -113,7 +120,7 @@ def _overwrite(changes: TableChanges, added: list[AddAction], note: Note | None)
     with translated(changes.place):
         base.raw.create_write_transaction(
             [*added], "overwrite", schema, partition_by=list(changes.partition_by),
-            commit_properties=_properties(note, retries=0),
+            commit_properties=_properties(note, retries=0), post_commithook_properties=_afterwards(base.version + 1),
         )  # fmt: skip
 
 
@@ -136,6 +143,7 @@ def _append(changes: TableChanges, added: list[AddAction], replaced: Sequence[in
         base.raw.create_write_transaction(
             [*added, *removed], "append", base.raw.schema(), partition_by=list(changes.partition_by),
             commit_properties=_properties(note, retries=None if blind else 0),
+            post_commithook_properties=_afterwards(base.version + 1),
         )  # fmt: skip
 
 
@@ -202,6 +210,16 @@ def _properties(note: Note | None, *, retries: int | None) -> CommitProperties:
         custom_metadata={"ematix": note.described()}, max_commit_retries=retries,
         app_transactions=[Transaction(app_id(note.record.scope), note.number)],
     )  # fmt: skip
+
+
+def _afterwards(version: int) -> PostCommitHookProperties:
+    """Have delta-rs write checkpoints when they are due, and clean the log of old entries with every hundredth version.
+
+    To look for old entries it lists the whole log, which a stream of one commit a second makes long.
+    """
+    from deltalake import PostCommitHookProperties
+
+    return PostCommitHookProperties(cleanup_expired_logs=False if version % _CLEANED_EVERY else None)
 
 
 def _add(new: NewFile) -> AddAction:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from ematix_core.errors import (
     ConflictError,
     ConnectError,
     DiskFullError,
+    EmatixError,
     MissingDriverError,
     MissingSourceError,
     SourceError,
@@ -75,11 +76,26 @@ class Snapshot:
     partition_by: tuple[str, ...]
     at: str = ""
     """By what the version was asked for; empty for the newest."""
+    number: int = 0
+    """The version's number when it was opened: `raw` goes on to the next one when its columns are changed."""
+    read_entry: bytes | None = field(default=None, repr=False, compare=False)
+    """The version's own entry in the log, if it was read already."""
+    _noted: dict[str, int | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def version(self) -> int:
         """The version's number."""
         return int(self.raw.version())
+
+    @cached_property
+    def entry(self) -> bytes | None:
+        """The version's own entry in the log; None when only a checkpoint tells of it."""
+        return self.read_entry or self.place.read(entry_path(self.number))
+
+    @property
+    def is_as_opened(self) -> bool:
+        """Say whether `raw` is still at the version that was opened, and the version's entry was read at the time."""
+        return self.version == self.number and vars(self).get("entry") is not None
 
     def files(self) -> tuple[DataFile, ...]:
         """Return the files that the version consists of. Raises UnsupportedError for one outside of the folder."""
@@ -104,15 +120,28 @@ class Snapshot:
             files.append(DataFile(path, size, number, partition))
         return tuple(files)
 
+    def note_files(self) -> None:
+        """Spare those who read the files a look at each: the log says how large they are, and they never change."""
+        for file in self.files():
+            self.place.note(file.path, file.size)
+
     def sizes(self) -> Iterator[tuple[str, int]]:
         """Yield the location and the size in bytes of each file."""
         for file in self.files():
             yield self.place.location(file.path), file.size
 
     def transaction(self, app_id: str) -> int | None:
-        """Return the version that an application noted last, or None."""
-        with translated(self.place):
-            return self.raw.transaction_version(app_id)
+        """Return the version that an application noted last, or None.
+
+        Most often the newest entry says it; delta-rs reads all entries since the last checkpoint, each time.
+        """
+        if app_id not in self._noted:
+            number = _number(self.entry or b"", app_id)
+            if number is None:
+                with translated(self.place):
+                    number = self.raw.transaction_version(app_id)
+            self._noted[app_id] = number
+        return self._noted[app_id]
 
     def require_writable(self) -> None:
         """Raise UnsupportedError for a feature that asks something of writers which we do not do."""
@@ -131,11 +160,11 @@ class Snapshot:
                 f"the Delta table has a CHECK constraint, {constraints[0].removeprefix('delta.constraints.')!r}, which "
                 "ematix does not hold rows against", where=where, hint="Drop it, and use checks= of the job.",
             )  # fmt: skip
-        for field in json.loads(self.raw.schema().to_json())["fields"]:
+        for column in json.loads(self.raw.schema().to_json())["fields"]:
             for name, what in _UNWRITABLE_COLUMNS.items():
-                if name in field["metadata"]:
+                if name in column["metadata"]:
                     raise UnsupportedError(
-                        f"column {field['name']!r} of the Delta table has {what}, which ematix does not write",
+                        f"column {column['name']!r} of the Delta table has {what}, which ematix does not write",
                         where=where,
                     )
 
@@ -153,6 +182,20 @@ class Snapshot:
 def is_table(place: Folder) -> bool:
     """Say whether there is a Delta table in the folder; one whose making was cut short is none."""
     return any(re.match(r"\d{20}\.", name) for name in place.names(LOG))
+
+
+def entry_path(version: int) -> str:
+    """Return the path of a version's entry in the log."""
+    return f"{LOG}/{version:020d}.json"
+
+
+def _number(entry: bytes, app_id: str) -> int | None:
+    """Return the version of an application that an entry notes, or None."""
+    for line in entry.splitlines():
+        noted = json.loads(line).get("txn") if b'"txn"' in line else None
+        if noted is not None and noted["appId"] == app_id:
+            return int(noted["version"])
+    return None
 
 
 def require_path(place: Folder) -> None:
@@ -175,11 +218,43 @@ def opened(place: Folder, at: str = "") -> Snapshot:
         raw = delta.DeltaTable(place.uri, storage_options=dict(place.options))
         if at:
             _travel(raw, at, place)
+    return _snapshot(place, raw, at)
+
+
+def renewed(old: Snapshot, following: bytes) -> Snapshot:
+    """Return the newest version of a table that has gone on; `following` is the entry of the next version.
+
+    What delta-rs has read of the log is kept, so that nobody may use the old version any more.
+    """
+    number, raw = old.version, old.raw
+    with translated(old.place):
+        raw.update_incremental()
+    return _snapshot(old.place, raw, entry=following if raw.version() == number + 1 else None)
+
+
+def _snapshot(place: Folder, raw: DeltaTable, at: str = "", entry: bytes | None = None) -> Snapshot:
     _require_readable(raw, place)
     with translated(place):
         columns = columns_of(raw.schema())
         partition_by = tuple(raw.metadata().partition_columns)
-    return Snapshot(place, raw, columns, partition_by, at)
+    return Snapshot(place, raw, columns, partition_by, at, int(raw.version()), entry)
+
+
+def newest(place: Folder) -> Snapshot | None:
+    """Open the newest version; return None where there is no table.
+
+    delta-rs is asked at once: it lists the log from the last checkpoint on, `is_table` lists all of it. What keeps it
+    from answering is told by the place itself, if it can.
+    """
+    try:
+        return opened(place)
+    except UnsupportedError:
+        raise
+    except EmatixError as error:
+        absent = isinstance(error, MissingSourceError) and not place.local  # it says so of an unreadable folder as well
+        if absent or not is_table(place):
+            return None
+        raise
 
 
 def _travel(raw: DeltaTable, at: str, place: Folder) -> None:

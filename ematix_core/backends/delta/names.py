@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.delta.change_feed import WORD, changes
-from ematix_core.backends.delta.log import LOG, is_table, opened
+from ematix_core.backends.delta.log import LOG, is_table, newest, opened
 from ematix_core.backends.storage.folder import HIDDEN
 from ematix_core.backends.storage.paths import below
 from ematix_core.errors import MissingSourceError, near
@@ -44,8 +44,11 @@ def find(root: Folder, name: str, schema: str = "") -> Snapshot:
         if "." in candidate and "/" not in candidate:
             paths.append(candidate.replace(".", "/"))
         for path in paths:
-            if is_table(root.at(path)):
-                return opened(root.at(path), version)
+            place = root.at(path)
+            if version and is_table(place):
+                return opened(place, version)
+            if not version and (found := newest(place)) is not None:
+                return found
     known = tables(root)
     if not root.is_folder(""):
         raise MissingSourceError(

@@ -5,24 +5,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ematix_core.backends.delta import bookkeeping
 from ematix_core.backends.delta.bookkeeping import Ledger
-from ematix_core.backends.delta.changes import TableChanges
-from ematix_core.backends.delta.log import is_table, opened, require_path
-from ematix_core.backends.delta.names import table_path
 from ematix_core.backends.delta.publishing import publish
 from ematix_core.backends.delta.settings import check_columns, require_partition
+from ematix_core.backends.delta.tables import Tables
 from ematix_core.backends.delta.writing import write
 from ematix_core.backends.duck.binding import values
 from ematix_core.backends.duck.connection import open_duck, quote, translated
-from ematix_core.backends.duck.groups import largest_group
 from ematix_core.backends.duck.large_values import to_files
 from ematix_core.backends.duck.memory import WORKING, room_to_compare, with_room
 from ematix_core.backends.duck.names import table_names
 from ematix_core.backends.duck.session import DuckSession
 from ematix_core.backends.duck.temporary import is_temporary
 from ematix_core.backends.feed import Feed
-from ematix_core.errors import EmatixError, SourceError, SqlError, UnsupportedError
+from ematix_core.errors import EmatixError, SqlError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import TableName
 from ematix_core.sql.overlay import Change, Kind, parsed
@@ -33,7 +29,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from ematix_core.backends.delta.bookkeeping import Books
+    from ematix_core.backends.delta.changes import TableChanges
     from ematix_core.backends.delta.settings import Settings
+    from ematix_core.backends.delta.versions import Versions
     from ematix_core.backends.protocols import LoadRecord, SourceFile
     from ematix_core.model.table import Column
 
@@ -43,14 +42,16 @@ _FEED = "_ematix_feed"
 class DeltaSession(DuckSession):
     """Implements `Session`: what the tables of DuckDB itself are for a DuckSession is its staging."""
 
-    def __init__(self, settings: Settings, *, read_only: bool = False) -> None:
+    def __init__(self, settings: Settings, versions: Versions, books: Books, *, read_only: bool = False) -> None:
         # A table has no order; kept, it would take more memory and leave small row groups: see backends.duckdb.
         duck = open_duck(**{"preserve_insertion_order": False, "memory_limit": f"{WORKING}MB", **settings.duckdb})
         settings.root.mount(duck)
         super().__init__("delta", duck, limited=settings.limited)
         self._settings = settings
+        self._books = books
+        books.begin()
         self._read_only = read_only
-        self._tables: dict[str, TableChanges] = {}
+        self._tables = Tables(duck, settings, versions, self.reserve)
         self._group = 0
         self._pending: tuple[LoadRecord, tuple[SourceFile, ...]] | None = None
 
@@ -58,7 +59,7 @@ class DeltaSession(DuckSession):
         """Return the columns of the version that the session began with, or of a staging table."""
         if is_temporary(self.connection, table):
             return super().columns(table)
-        return self._changes(table).columns
+        return self._tables.of(table).columns
 
     def reserve(self, group: int) -> None:
         """Make room for Parquet row groups of so many bytes, unless there is more already."""
@@ -73,7 +74,7 @@ class DeltaSession(DuckSession):
 
     def check_mode(self, table: TableName, mode: str) -> None:
         """Raise UnsupportedError for a mode that changes rows of a table that takes new ones only."""
-        base = self._changes(table).base
+        base = self._tables.of(table).base
         if base is not None and base.append_only and mode != "append":
             raise UnsupportedError(
                 f"the Delta table takes new rows only (delta.appendOnly), and mode {mode!r} changes rows",
@@ -112,7 +113,7 @@ class DeltaSession(DuckSession):
     def insert(self, table: TableName, columns: Sequence[str], query: str, parameters: Mapping[str, Any]) -> int:
         """Write the query's rows into new files, or into a staging table."""
         sql, bound = bind(query, parameters, "named_dollar")
-        self._look(self._named(sql))
+        self._tables.look(self._named(sql))
         if is_temporary(self.connection, table):
             return super().insert(table, columns, query, parameters)
         changes = self._writable(table)
@@ -136,7 +137,7 @@ class DeltaSession(DuckSession):
             return 0  # a schema is a folder
         if change.kind is Kind.OTHER or is_temporary(self.connection, change.table):
             self._require_own(change, statement)
-            self._look(change.names)
+            self._tables.look(change.names)
             return super().execute(statement, parameters)
         failpoint("delta.execute.before")
         self._room_for_staged()
@@ -146,7 +147,7 @@ class DeltaSession(DuckSession):
 
     def query(self, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
         """Run a query over staging and tables as this session sees them."""
-        self._look(self._named(bind(statement, parameters, "named_dollar")[0]))
+        self._tables.look(self._named(bind(statement, parameters, "named_dollar")[0]))
         return super().query(statement, parameters)
 
     def last_load(self, scope: str) -> LoadRecord | None:
@@ -171,45 +172,34 @@ class DeltaSession(DuckSession):
     def commit(self) -> None:
         """Make what was changed the next version of each table."""
         self.require_running()
-        for changes in self._tables.values():
+        for changes in self._tables:
             self._make_room(len(changes.columns or ()))
-        publish(list(self._tables.values()), self._pending, self._settings)
+        publish(list(self._tables), self._pending, self._settings, self._books)
 
     def take_back(self) -> None:
         """Remove the files that were written and not committed."""
-        for changes in self._tables.values():
+        for changes in self._tables:
             changes.take_back()
 
+    def release(self) -> None:
+        """Give back the versions that were read. Called at the end, however the session ended."""
+        super().release()
+        self._tables.release()
+
     def _ledger_of(self, scope: str) -> Ledger:
-        for changes in self._tables.values():
-            if changes.base and (ledger := bookkeeping.read(changes.base, scope)).number:
+        for changes in self._tables:
+            if changes.base and (ledger := self._books.ledger(changes.base, scope)).number:
                 return ledger
-        pointed = bookkeeping.table_of(self._settings.root, scope)
+        pointed = self._books.table_of(scope)
         if not pointed:
             return Ledger()
-        base = self._changes(TableName("", pointed)).base
-        return bookkeeping.read(base, scope) if base else Ledger()
-
-    def _changes(self, table: TableName) -> TableChanges:
-        path = table_path(table)
-        if path not in self._tables:
-            place = self._settings.root.at(path)
-            require_path(place)
-            base = opened(place) if is_table(place) else None
-            if base is not None:
-                base.require_writable()
-                for column in base.columns:
-                    if column.name in base.partition_by:
-                        require_partition(column, place.shown)
-                self.reserve(largest_group(self.connection, base.sizes()))
-            number, partition_by = len(self._tables) + 1, self._settings.partition_by
-            self._tables[path] = TableChanges(self.connection, table, place, base, number, partition_by)
-        return self._tables[path].named(table)
+        base = self._tables.of(TableName("", pointed)).base
+        return self._books.ledger(base, scope) if base else Ledger()
 
     def _writable(self, table: TableName) -> TableChanges:
         if self._read_only:
             raise UnsupportedError(f"this session only looks at {table}")
-        changes = self._changes(table)
+        changes = self._tables.of(table)
         if not changes.exists:
             raise SqlError(f"there is no table {table}", statement=f"INSERT INTO {table}")
         return changes
@@ -230,8 +220,9 @@ class DeltaSession(DuckSession):
     def _changed(self, change: Change, statement: str, bound: Mapping[str, Any]) -> int:
         if self._read_only:
             raise UnsupportedError(f"this session only looks at {change.table}")
-        changes = self._changes(change.table)
-        self._look(name for name in change.names if name != change.table)
+        changes = self._tables.of(change.table)
+        self._tables.show(changes)
+        self._tables.look([name for name in change.names if name != change.table])
         if change.kind is Kind.CREATE_TABLE:
             changes.create(change)
             check_columns(changes.columns or (), ())
@@ -257,19 +248,6 @@ class DeltaSession(DuckSession):
             return tuple(TableName(schema, name) for schema, name in table_names(self.connection, sql))
         except EmatixError:  # no query, or a faulty one: running it says so
             return ()
-
-    def _look(self, names: Any) -> None:  # noqa: ANN401 - names of tables, in any iterable
-        """Have DuckDB know the tables that a statement reads, and note that they were read."""
-        for table in names:
-            if is_temporary(self.connection, table):
-                continue
-            try:
-                path = table_path(table)
-            except SourceError:
-                continue  # no path of a table, such as that of a file: DuckDB says what it makes of it
-            if path in self._tables or is_table(self._settings.root.at(path)):
-                changes = self._changes(table)
-                changes.looked_at = changes.looked_at or changes.base is not None
 
     def _require_own(self, change: Change, statement: str) -> None:
         """Raise UnsupportedError for a statement that would change something else than staging."""

@@ -105,7 +105,10 @@ class DeltaSource(DuckSource):
     def _table(self, schema: str, name: str) -> Snapshot | Changes:
         """Return the table. One attempt sees one version of it, whenever it looks."""
         if (schema, name) not in self._tables:
-            self._tables[schema, name] = look_up(self._settings.root, name, "" if schema == self._name else schema)
+            found = look_up(self._settings.root, name, "" if schema == self._name else schema)
+            if not isinstance(found, Changes):
+                found.note_files()
+            self._tables[schema, name] = found
         return self._tables[schema, name]
 
     def _show(self, schema: str, name: str) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.delta.commits import Actions, commits, path_of, read_commit
-from ematix_core.backends.delta.log import DataFile, opened
+from ematix_core.backends.delta.log import DataFile, entry_path, opened
 from ematix_core.backends.delta.names import find
 from ematix_core.backends.delta.scan import Layout, Piece, scan
 from ematix_core.backends.delta.settings import settings_of
@@ -51,6 +51,8 @@ class DeltaTableLog:
         self._require_same_table(version, token)
         actions = read_commit(self._table().place, version + 1)
         if actions is None:
+            if version >= 0 and self._table().place.read(entry_path(version)) is not None:
+                return None  # the log ends here; to list it takes the longer the more versions there are
             known = commits(self._table().place)
             self._require_reachable(version, known)
             if version + 1 not in known:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ematix_core.backends.delta.bookkeeping import Books
 from ematix_core.backends.delta.dialect import DIALECT
 from ematix_core.backends.delta.maintenance import check, maintain
 from ematix_core.backends.delta.settings import check_columns, settings_of
+from ematix_core.backends.delta.versions import Versions
 from ematix_core.backends.tables import TableTarget
 from ematix_core.failpoint import failpoint
 
@@ -29,6 +31,8 @@ class DeltaTarget(TableTarget):
     def __init__(self, connection: Connection) -> None:
         self._settings = settings_of(connection)
         self._session: DeltaSession | None = None
+        self._versions = Versions(self._settings.root)
+        self._books = Books(self._settings.root)
 
     def check_columns(self, columns: Sequence[Column]) -> None:
         """Raise UnsupportedError for a column that Delta cannot hold, or by which a table cannot be partitioned."""
@@ -62,12 +66,16 @@ class DeltaTarget(TableTarget):
         """Carry out a step by delta-rs; see `MaintainingTarget`."""
         return maintain(self._settings, table, step, at, only_due=only_due, dry_run=dry_run)
 
+    def close(self) -> None:
+        """Forget what was read of the tables."""
+        self._versions.forget()
+
     @contextmanager
     def _opened(self, *, read_only: bool) -> Iterator[DeltaSession]:
         # Not at the top: it takes Arrow, which reading a plan does without.
         from ematix_core.backends.delta.session import DeltaSession
 
-        self._session = session = DeltaSession(self._settings, read_only=read_only)
+        self._session = session = DeltaSession(self._settings, self._versions, self._books, read_only=read_only)
         try:
             yield session
         finally:
