@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 _SMALL = 20_000_000
 """Bytes for a row group that the usual limit has room for: in files of lineitem by DuckDB it is 13 MB."""
 _LOOKED_AT, _TINY = 16, 1_000_000
-_PAGE = 2 << 20
-"""Bytes, at most, of a page as DuckDB holds it, where others than DuckDB wrote it: their pages have one megabyte."""
 
 _MOST_BYTES, _ROW_BYTES = 64_000_000, 512
 """Of a row group that COPY writes: so many bytes, or more by its number of rows."""
@@ -26,17 +24,17 @@ _MOST_BYTES, _ROW_BYTES = 64_000_000, 512
 def largest_group(connection: DuckDBPyConnection, files: Iterable[tuple[str, int]]) -> int:
     """Return the bytes that reading takes for the largest row group in these Parquet files; 0 for what is usual.
 
-    A row group is held as it is in the file, and of each column the page in hand as it is unpacked, in memory of the
-    next power of two: a page has all of the column where DuckDB wrote it. 20 columns of short texts take 90 MB of
-    a file that has 12 MB a group. `files` are locations with sizes in bytes; the footers of the 16 largest are read.
+    A row group is held as it is in the file; where DuckDB wrote it, a page has all of a column and is unpacked as a
+    whole, in memory of the next power of two: 20 columns of short texts take 90 MB of a file that has 12 MB a group.
+    The pages of others have a megabyte. `files` are locations with sizes in bytes; the footers of the 16 largest are
+    read.
     """
     largest = 0
-    page = "CAST(pow(2, ceil(log2(greatest(total_uncompressed_size, 1)))) AS BIGINT)"
     # Large values are also held as they are, and copied when the memory for them grows.
     unpacked = (
         f"CASE WHEN total_uncompressed_size > {LARGE} * num_values THEN 4 * total_uncompressed_size"
-        f" WHEN compression = 'UNCOMPRESSED' THEN 0 WHEN created_by LIKE 'DuckDB%' THEN {page}"
-        f" ELSE least({page}, {_PAGE}) END"
+        " WHEN compression <> 'UNCOMPRESSED' AND created_by LIKE 'DuckDB%'"
+        " THEN CAST(pow(2, ceil(log2(greatest(total_uncompressed_size, 1)))) AS BIGINT) ELSE 0 END"
     )
     for location, size in sorted(files, key=lambda one: one[1], reverse=True)[:_LOOKED_AT]:
         if size <= _TINY:

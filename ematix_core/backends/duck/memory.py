@@ -90,16 +90,17 @@ def with_room(
 def make_room(connection: DuckDBPyConnection, columns: int, *, least: int = 0, beside: int = 0) -> None:
     """Raise the memory limit to `least` MB, or to what rows of so many columns need.
 
-    `beside`: MB that reading files takes at the same time, see `room_to_read`; then each column counts, however few
-    they are, and what keeps rows leaves the rest alone. The limit is never lowered, and stays below what DuckDB would
-    take by itself: 80% of the machine, or of the container.
+    `beside`: MB that reading files takes at the same time, see `room_to_read`. Where rows are kept, each column counts
+    then, however few they are, and what keeps them leaves the rest alone. The limit is never lowered, and stays below
+    what DuckDB would take by itself: 80% of the machine, or of the container.
     """
     wide = columns * (os.cpu_count() or 1) * _COLUMN_MEGABYTES
-    if not beside:
-        raise_limit(connection, max(least, wide if wide > _ROOM_MEGABYTES else 0))
+    passing = max(least, wide if wide > _ROOM_MEGABYTES else 0)
+    if not beside or least == PASSING:
+        raise_limit(connection, passing + 2 * beside)
         return
     working = max(least, WORKING)
-    raise_limit(connection, working + (wide + beside) * (1 if least == PASSING else 2))
+    raise_limit(connection, working + 2 * (wide + beside))
     connection.execute(f"SET operator_memory_limit = '{working}MB'")
 
 

@@ -133,7 +133,8 @@ class DuckSession(LedgerSession):
         """INSERT..SELECT inside the database."""
         names = ", ".join(quote(name) for name in columns)
         failpoint(f"{self.kind}.insert.before")
-        self._make_room(len(columns), self._room_for(query, parameters))
+        least = WORKING if is_temporary(self.connection, table) else 0
+        self._make_room(len(columns), max(least, self._room_for(query, parameters)))
         count = self._execute(f"INSERT INTO {quote(table.schema, table.name)} ({names}) {query}", parameters)
         self._staged = max(self._staged, count)
         failpoint(f"{self.kind}.insert.after")

@@ -148,6 +148,17 @@ def test_a_file_keeps_its_small_limit_until_a_load_needs_more(tmp_path: Path) ->
     assert users[0] == users[1]
 
 
+def test_staging_that_the_database_fills_by_itself_gets_more(tmp_path: Path) -> None:
+    target = registry.target(ematix.DuckDBConnection("base", path=str(tmp_path / "base.duckdb")))
+    limit = "SELECT current_setting('memory_limit')"
+    with closing(target), target.session() as session:
+        assert isinstance(session, DuckSession)
+        before = session.connection.execute(limit).fetchone()
+        session.execute("CREATE TEMP TABLE staged (id BIGINT)", {})
+        session.insert(TableName("", "staged"), ["id"], "SELECT range AS id FROM range(10)", {})
+        assert session.connection.execute(limit).fetchone() != before
+
+
 def test_emptying_a_table_takes_no_room_and_deleting_some_of_its_rows_does(tmp_path: Path) -> None:
     file = tmp_path / "base.duckdb"
     with closing(duckdb.connect(str(file))) as connection:
