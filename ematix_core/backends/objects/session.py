@@ -276,7 +276,7 @@ class ObjectSession:
     def _show(self, tables: Iterable[TableName]) -> None:
         for table in tables:
             if table_path(table) and not is_shown(self.duck, table.schema, table.name):
-                with contextlib.suppress(MissingSourceError):
+                with contextlib.suppress(MissingSourceError):  # DuckDB says that there is no such table
                     self._refresh(table)
 
     def _hide(self, table: TableName) -> None:

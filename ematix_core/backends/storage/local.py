@@ -225,7 +225,7 @@ class LocalFolder:
             link = self.root / view / name
             with told(f"add to the folder {view}"):
                 link.parent.mkdir(parents=True, exist_ok=True)
-                with contextlib.suppress(FileExistsError):
+                with contextlib.suppress(FileExistsError):  # of the same file: their names are unique
                     _link(self.root / path, link)
                 _fsync(link.parent)
 
