@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Declaration = Connection | TableDef | Job | Workflow | Stream
 _D = TypeVar("_D")
+_FOUND = (Broken, Undecorated, Connection, TableDef, Job, Workflow, Stream, list, tuple, set, frozenset, dict)
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class Project:
     def load(cls, *modules: str | Path) -> Project:
         """Collect and check the declarations of modules, each given by name or as a `.py` file or package folder.
 
-        The submodules of a package belong to it. What counts are names at the top of a module, and what is found
-        there refers to: a workflow's jobs, a job's connections and tables. One object under several names counts once.
+        The submodules of a package belong to it. What counts are names at the top of a module, the items of lists,
+        tuples, sets and dicts there, and what is found refers to: a workflow's jobs, a job's connections and tables.
+        One object under several names counts once.
         Raises ProjectError with all problems of the project, or with the traceback of a module that cannot be loaded.
         """
         from ematix_core.model.loading import load, root_of
@@ -186,12 +188,16 @@ class _Collection:
         self._places: dict[int, str] = {}
 
     def add(self, value: object, place: str) -> None:
-        """Add a declaration found in a module, and what it refers to; other values are passed over."""
-        if id(value) in self._seen:
+        """Add a declaration found in a module, or those in a container, and what they refer to; pass over the rest."""
+        if not isinstance(value, _FOUND) or id(value) in self._seen:
             return
         self._seen[id(value)] = value
         self._places[id(value)] = place
         match value:
+            case dict():
+                self._add_all([*value.values()], place)
+            case list() | tuple() | set() | frozenset():
+                self._add_all([*value], place)
             case Broken():
                 self.broken.append(value)
             case Undecorated(used=False):

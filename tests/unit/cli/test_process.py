@@ -19,9 +19,9 @@ pytestmark = pytest.mark.slow
 PROJECT = """
 import atexit, threading, time
 import ematix_core as ematix
-from ematix_core import DuckDBConnection
+from ematix_core import {connection}
 {module}
-db = DuckDBConnection(name="db", path="db.duckdb")
+db = {connection}(name="db", path="db")
 
 @ematix.job(target="numbers", target_connection=db)
 def numbers():
@@ -30,15 +30,19 @@ def numbers():
 """
 
 
-def _flow(folder: Path, module: str = "", body: str = "pass") -> subprocess.CompletedProcess[str]:
-    (folder / "pipelines.py").write_text(PROJECT.format(module=module, body=body), encoding="utf-8")
+def _flow(
+    folder: Path, module: str = "", body: str = "pass", connection: str = "DuckDBConnection"
+) -> subprocess.CompletedProcess[str]:
+    project = PROJECT.format(module=module, body=body, connection=connection)
+    (folder / "pipelines.py").write_text(project, encoding="utf-8")
     command = [sys.executable, "-m", "ematix_core", "run", "pipelines.py"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_a_run_leaves_at_once_and_says_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("connection", ["DuckDBConnection", "DeltaConnection"])
+def test_a_run_leaves_at_once_and_says_all(tmp_path: Path, connection: str) -> None:
     end = "class End:\n    def __del__(self):\n        print('taken apart')\nend = End()"
-    done = _flow(tmp_path, end)
+    done = _flow(tmp_path, end, connection=connection)
     assert done.returncode == 0
     assert "1 succeeded" in done.stdout
     assert "taken apart" not in done.stdout

@@ -41,6 +41,28 @@ def test_a_module_is_found_by_name_in_the_working_directory(tmp_path: Path) -> N
     assert project.root == tmp_path
 
 
+@pytest.mark.parametrize(
+    "kept", ["made", "tuple(made)", "set(made)", "{one.name: one for one in made}", "{'shop': [[one] for one in made]}"]
+)
+def test_declarations_in_containers_are_found(tmp_path: Path, kept: str) -> None:
+    loop = """
+import ematix_core as ematix
+
+def copied(table):
+    @ematix.job(name=table, target=table, target_connection="warehouse")
+    def copy():
+        return f"SELECT * FROM {table}"
+    return copy
+"""
+    write(tmp_path, pipelines=f"{loop}\nkept = (lambda made: {kept})([copied('orders'), copied('stock')])")
+    assert sorted(Project.load("pipelines").jobs) == ["orders", "stock"]
+
+
+def test_a_container_may_hold_itself_and_anything_else(tmp_path: Path) -> None:
+    write(tmp_path, pipelines=f"{JOB.format('orders')}\nkept = [1, None, print, orders]\nkept.append(kept)")
+    assert list(Project.load("pipelines").jobs) == ["orders"]
+
+
 def test_a_file_is_loaded_by_its_path_and_may_import_its_neighbours(tmp_path: Path) -> None:
     write(tmp_path / "etl", names="TARGET = 'orders'", pipelines=f"from names import TARGET\n{JOB.format('orders')}")
     project = Project.load("etl/pipelines.py")
