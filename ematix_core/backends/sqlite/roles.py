@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,12 @@ class SQLiteSource(TableSource):
         self._split: SplitRead | None = None
 
     def schema(self, query: Query) -> pa.Schema:
-        """Settle the types; see `reading`. The file is not locked afterwards."""
+        """Settle the types; see `reading`. The file is not locked afterwards.
+
+        A file that is not there yet counts as empty, for queries that read no table.
+        """
+        if not self._path.exists():
+            return self._schema_without_tables(query)
         database = self._open()
         try:
             return self._typed(query).schema
@@ -109,6 +114,14 @@ class SQLiteSource(TableSource):
         if self._twin is not None:
             self._twin.close()
             self._twin = None
+
+    def _schema_without_tables(self, query: Query) -> pa.Schema:
+        with closing(Database(None, {})) as nothing:
+            try:
+                return TypedQuery(nothing, _sql(query), query.parameters).schema
+            except EmatixError:
+                self._open()
+                raise
 
     def _open_twin(self) -> Database | None:
         """Open a second connection; None where that fails, or the path leads to another file by now."""
