@@ -263,6 +263,14 @@ class ReadingSession(Session, Protocol):
         ...
 
 
+class PartingSession(Session, Protocol):
+    """A session of a system whose Dialect has a `row_number`."""
+
+    def parts(self, table: TableName) -> Sequence[tuple[int, int]]:
+        """Return ranges of row numbers, ends excluded, that have all rows of a work table between them."""
+        ...
+
+
 class MakingSession(Session, Protocol):
     """A session of a system whose Dialect says `creates_filled`."""
 

@@ -21,6 +21,8 @@ from ematix_core.sql.ddl import Wanted, create_staging
 from ematix_core.sql.shape import SOURCE
 from ematix_core.strategies.plan import (
     LOAD_TIME,
+    PART_BEGIN,
+    PART_END,
     SINCE,
     TTL_LIMIT,
     Clear,
@@ -36,11 +38,18 @@ from ematix_core.strategies.plan import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
 
-    from ematix_core.backends.protocols import LoadRecord, LocalQuery, MakingSession, ReadingSession, Session
+    from ematix_core.backends.protocols import (
+        LoadRecord,
+        LocalQuery,
+        MakingSession,
+        PartingSession,
+        ReadingSession,
+        Session,
+    )
     from ematix_core.engine.body import RunContext
     from ematix_core.engine.bookkeeping import Bookkeeping
     from ematix_core.engine.planning import TargetPlan
@@ -153,7 +162,17 @@ class Load:
         if isinstance(step, Execute) and step.applies:
             self._removed += touched
 
+    def _parts(self, step: Step) -> list[dict[str, Any]]:
+        """Return the parameters of each part of the rows that a step takes; of one that takes all at once, none."""
+        if step.parts_of is None:
+            return [{}]
+        session = cast("PartingSession", self._session)
+        return [{PART_BEGIN: begin, PART_END: end} for begin, end in session.parts(step.parts_of)]
+
     def _touched(self, step: Step) -> int:
+        return sum(self._touched_by(step, part) for part in self._parts(step))
+
+    def _touched_by(self, step: Step, part: Mapping[str, Any]) -> int:
         touched = 0
         match step:
             case Fill():
@@ -161,17 +180,19 @@ class Load:
             case Make():
                 touched = self._make(step)
             case Insert():
-                touched = self._session.insert(step.table, step.columns, step.query, self._pick(step.parameters))
+                touched = self._session.insert(
+                    step.table, step.columns, step.query, {**self._pick(step.parameters), **part}
+                )
             case Clear():
                 touched = self._session.clear(step.table)
             case Execute():
-                touched = self._session.execute(step.sql, self._pick(step.parameters))
+                touched = self._session.execute(step.sql, {**self._pick(step.parameters), **part})
             case Tally():
                 touched = int(self._session.query(step.query, {}).column(0)[0].as_py())
             case Unique():
                 self._index(step)
             case Require():
-                self._require(step)
+                self._require(step, part)
         return touched
 
     def _fill(self, step: Fill) -> int:
@@ -243,13 +264,13 @@ class Load:
         try:
             self._session.execute(step.sql, {})
         except KeyViolationError:
-            self._require(step)
+            self._require(step, {})
             if not step.repeats:
                 raise
             self._session.execute(step.repeats, {})
 
-    def _require(self, step: Require) -> None:
-        bad = self._session.query(step.query, {})
+    def _require(self, step: Require, part: Mapping[str, Any]) -> None:
+        bad = self._session.query(step.query, part)
         if not bad.num_rows:
             return
         kind, what, hint = _PROBLEMS[step.problem]

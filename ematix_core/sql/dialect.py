@@ -67,6 +67,9 @@ class Dialect:
     """True: a unique index is what finds out fastest that no key is staged twice."""
     joins_by_index: bool = False
     """True: work tables get an index on what they are joined by, as the system has hardly a join without one."""
+    row_number: str = ""
+    """What numbers the rows of a work table, where comparing them part by part takes less memory. The sessions have
+    `parts` then."""
     key_types: Mapping[str, str] = field(default_factory=dict)
     """SQL type by column kind for columns of a key, where an index cannot be on the ordinary type."""
     same_text: frozenset[str] = frozenset()

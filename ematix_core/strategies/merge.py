@@ -52,7 +52,8 @@ def _delete_gone(change: Change, mode: Merge, rows: TableName, dialect: Dialect)
     """Delete the keys that staged rows say are gone."""
     if not mode.deleted_by:
         return []
-    keys = exp.select(*build.cols(change.keys, "s")).from_(build.table(rows, "s")).where(staging.gone(mode))
+    keys = exp.select(*build.cols(change.keys, "s")).from_(build.table(rows, "s"))
+    keys = keys.where(staging.gone(mode), *staging.in_part(change, rows, dialect))
     why = f"keys whose {mode.deleted_by!r} is true"
     if newer := staging.not_older(change, mode.order_by, "o"):
         why += f" and that are not newer by {mode.order_by!r}"
@@ -64,6 +65,7 @@ def _delete_gone(change: Change, mode: Merge, rows: TableName, dialect: Dialect)
     return [
         Execute(
             name="delete", why=why, sql=build.text(statement, dialect), counts=Count.DELETED, applies=True,
+            parts_of=staging.parted(change, rows, dialect),
         )
     ]  # fmt: skip
 
@@ -75,12 +77,18 @@ def _update(change: Change, rows: TableName, dialect: Dialect, *, compares: bool
         return []
     differs = inside.is_changed() if compares else build.differs(change.compare, "t", "s")
     newer = staging.not_older(change, mode.order_by)
-    where = exp.and_(build.same_keys(change.keys, "t", "s"), differs, *newer, *staging.alive(mode))
+    part = staging.in_part(change, rows, dialect)
+    where = exp.and_(build.same_keys(change.keys, "t", "s"), differs, *newer, *staging.alive(mode), *part)
     values = {column: build.col(column, "s") for column in changing}
     statement = build.update_from(change.target, values, source=build.table(rows, "s"), where=where)
     why = f"only rows whose {', '.join(change.compare)} differ; NULL equals NULL"
     why += f"; none that is older by {mode.order_by!r}" if newer else ""
-    return [Execute(name="update", why=why, sql=build.text(statement, dialect), counts=Count.UPDATED)]
+    return [
+        Execute(
+            name="update", why=why, sql=build.text(statement, dialect), counts=Count.UPDATED,
+            parts_of=staging.parted(change, rows, dialect),
+        )
+    ]  # fmt: skip
 
 
 def _insert(change: Change, rows: TableName, dialect: Dialect, *, compares: bool) -> Insert:
@@ -92,12 +100,12 @@ def _insert(change: Change, rows: TableName, dialect: Dialect, *, compares: bool
         # 40,000 rows into as many take 15 s, four times as long as 20,000: https://www.sqlite.org/optoverview.html#autoindex
         matching = build.same_keys(change.keys, "t", "s")
         query = query.join(build.table(change.target, "t"), on=matching, join_type="left")
-        query = query.where(build.col(change.keys[0], "t").is_(exp.null()))
+        query = query.where(build.col(change.keys[0], "t").is_(exp.null()), *staging.in_part(change, rows, dialect))
     query = query.where(*staging.alive(_mode(change)))
     why = "the table is new" if change.new else "keys that the target does not have"
     return Insert(
         name="insert", why=why, table=change.target, columns=change.names, query=build.text(query, dialect),
-        counts=Count.INSERTED,
+        counts=Count.INSERTED, parts_of=None if compares or change.new else staging.parted(change, rows, dialect),
     )  # fmt: skip
 
 

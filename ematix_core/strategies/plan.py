@@ -16,6 +16,8 @@ STAGING = "_ematix_staging"
 
 LOAD_TIME, TTL_LIMIT, SINCE = "load_time", "ttl_limit", "since"
 """Parameters that the engine binds: the time of the load, that time less the ttl, the last watermark."""
+PART_BEGIN, PART_END = "part_begin", "part_end"
+"""Parameters of a step that takes the rows of a work table part by part: numbers of rows, the second one excluded."""
 
 
 class Count(StrEnum):
@@ -33,12 +35,14 @@ class Count(StrEnum):
 class Step:
     """One step. `name` is short (`create table`); `why` says why it is there, for `flow plan`.
 
-    `counts`: what the number of rows that it touched is added to.
+    `counts`: what the number of rows that it touched is added to. `parts_of`: the work table whose rows it takes part
+    by part; it is carried out for each part, with PART_BEGIN and PART_END.
     """
 
     name: str
     why: str
     counts: Count | None = None
+    parts_of: TableName | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

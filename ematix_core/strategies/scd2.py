@@ -72,24 +72,27 @@ def _by_load_time(change: Change, mode: Scd2, rows: TableName, dialect: Dialect,
     newer = staging.not_older(change, mode.order_by)
     alive = staging.alive(mode)
     staged = build.table(rows, "s")
+    parts, in_part = staging.parted(change, rows, dialect), staging.in_part(change, rows, dialect)
+    there = exp.and_(current, *in_part)
     plan: list[Step] = []
     if not change.new and mode.deleted_by:
-        ended = exp.and_(current.copy(), staging.gone(mode), *newer)
+        ended = exp.and_(there, staging.gone(mode), *newer)
         why = f"keys whose {mode.deleted_by!r} is true"
-        plan.append(replace(_close(change, dialect, ended, why, source=staged), applies=True))
+        plan.append(replace(_close(change, dialect, ended, why, source=staged), applies=True, parts_of=parts))
     if not change.new and change.compare:
         differs = inside.is_changed() if compares else build.differs(change.compare, "t", "s")
-        changed = exp.and_(current, differs, *(each.copy() for each in (*newer, *alive)))
-        plan.append(_close(change, dialect, changed, "versions whose compared columns differ", source=staged.copy()))
+        changed = exp.and_(there.copy(), differs, *(each.copy() for each in (*newer, *alive)))
+        close = _close(change, dialect, changed, "versions whose compared columns differ", source=staged.copy())
+        plan.append(replace(close, parts_of=parts))
     query = exp.select(*_opened(change, mode, build.bound(LOAD_TIME))).from_(build.table(rows, "s"))
     if compares:
         query = query.where(inside.is_either())
     elif not change.new:
-        there = exp.select(exp.Literal.number(1)).from_(build.table(change.target, "t")).where(current.copy())
-        query = query.where(build.not_exists(there))
+        known = exp.select(exp.Literal.number(1)).from_(build.table(change.target, "t")).where(current)
+        query = query.where(build.not_exists(known), *in_part)
     query = query.where(*alive)
-    plan.append(_open(change, mode, query, dialect, "keys without a current version: new, changed or back again"))
-    return plan
+    opened = _open(change, mode, query, dialect, "keys without a current version: new, changed or back again")
+    return [*plan, replace(opened, parts_of=None if compares or change.new else parts)]
 
 
 def _close_missing(change: Change, mode: Scd2, rows: TableName, dialect: Dialect) -> list[Step]:

@@ -9,7 +9,18 @@ from sqlglot import exp
 from ematix_core.model.table import TableName
 from ematix_core.sql import build
 from ematix_core.sql.ddl import Wanted, create_staging
-from ematix_core.strategies.plan import STAGING, Count, Execute, Fill, Require, Step, Tally, Unique
+from ematix_core.strategies.plan import (
+    PART_BEGIN,
+    PART_END,
+    STAGING,
+    Count,
+    Execute,
+    Fill,
+    Require,
+    Step,
+    Tally,
+    Unique,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +74,21 @@ def missing(change: Change, rows: TableName) -> exp.Expr:
         return gone
     kept = exp.select(exp.Literal.number(1)).from_(build.table(ASIDE, "q"))
     return exp.and_(gone, build.not_exists(kept.where(build.same_keys(change.keys, "q", "t"))))
+
+
+def parted(change: Change, rows: TableName, dialect: Dialect) -> TableName | None:
+    """Return `rows` where the system takes them part by part; a column of theirs may hide what numbers them."""
+    hidden = dialect.row_number in {column.name.lower() for column in change.columns}
+    return rows if dialect.row_number and not hidden else None
+
+
+def in_part(change: Change, rows: TableName, dialect: Dialect) -> list[exp.Expr]:
+    """Return the condition that the staged row `s` belongs to the part at hand, if there are parts."""
+    if not parted(change, rows, dialect):
+        return []
+    number = build.col(dialect.row_number, "s")
+    begun = exp.GTE(this=number, expression=build.bound(PART_BEGIN))
+    return [begun, exp.LT(this=number.copy(), expression=build.bound(PART_END))]
 
 
 def gone(mode: Merge | Scd2) -> exp.Expr:
@@ -148,7 +174,8 @@ def target_unique(change: Change, rows: TableName, dialect: Dialect, *, current:
     if change.new or change.unique_keys:
         return []
     staged = exp.select(exp.Literal.number(1)).from_(build.table(rows, "s"))
-    match = build.exists(staged.where(build.same_keys(change.keys, "s", "t")))
+    staged = staged.where(build.same_keys(change.keys, "s", "t"), *in_part(change, rows, dialect))
+    match = build.exists(staged)
     if current:
         match = exp.and_(build.col(current, "t"), match)
     doubled = (
@@ -163,6 +190,7 @@ def target_unique(change: Change, rows: TableName, dialect: Dialect, *, current:
         Require(
             name="check the target's keys", why="nothing in the table itself keeps them unique",
             query=build.text(doubled, dialect), problem="target_duplicate_key", columns=change.keys,
+            parts_of=parted(change, rows, dialect),
         )
     ]  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 
+from ematix_core.backends.duck import session
 from ematix_core.model.mode import append, merge, scd2, truncate
 from tests.property import histories, model
 from tests.property.bench import KINDS, Bench, in_order
@@ -134,6 +135,20 @@ def test_mode_does_what_its_model_does(bench: Bench, case: str) -> None:
     mode, step, rows = CASES[case]
 
     @examples(f"{case} on {bench.target.kind}")
+    @given(histories.loads(rows))
+    def compare(loads: list[list[model.Row]]) -> None:
+        agree(bench, mode, step, loads)
+
+    compare()
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith(("merge", "scd2"))])
+def test_mode_does_the_same_part_by_part(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "rows_at_once", lambda _rows, _columns: 2)
+    mode, step, rows = CASES[case]
+    bench = Bench.make("duckdb", tmp_path)
+
+    @examples(f"{case} on duckdb, part by part")
     @given(histories.loads(rows))
     def compare(loads: list[list[model.Row]]) -> None:
         agree(bench, mode, step, loads)

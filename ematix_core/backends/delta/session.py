@@ -140,7 +140,7 @@ class DeltaSession(DuckSession):
             self._tables.look(change.names)
             return super().execute(statement, parameters)
         failpoint("delta.execute.before")
-        self._room_for_staged()
+        self._room_for_staged({})
         count = self._changed(change, statement, values(dict(bound)))
         failpoint("delta.execute.after")
         return count

@@ -34,9 +34,10 @@ _PASS_ON = re.compile(r"(\w+_)?SCAN|READ_PARQUET|RANGE|EMPTY_RESULT|PROJECTION|F
 # Comparing 20M rows with as many fails with 400 MB on two CPUs, and now and then with 640 on a busy machine; grouping
 # 60M by key fails with 512 MB and is done with 1 GB: tables of pointers, one for each thread, that DuckDB cannot spill.
 _ROW_BYTES = 24
-# Changing 3M rows of 2 columns takes 324 MB, 6M 602 MB, of 5 columns 685, of 13 670 MB, on two CPUs: the join spills
-# its rows, the transaction its old values, but something that counts rows does not.
-_CHANGED_BYTES = 120
+# Changing 3M rows of 2 columns at once takes 324 MB, 6M 602 MB, of 5 columns 685, of 13 670 MB, on two CPUs: the join
+# spills its rows, the transaction its old values, but something that counts rows does not. A million at a time of 6M,
+# 16 columns each: 296 MB fail, 356 are enough.
+_CHANGED_BYTES, _PART_BYTES = 120, 60
 # And by the size of the table: merging 1M rows that are all over one of 20M takes 198 s with 200 MB and 12 s with 400;
 # deleting 43% of them fails with 360 MB, deleting 50,000 with 200.
 _TABLE_BYTES = 16
@@ -44,6 +45,9 @@ _TABLE_BYTES = 16
 _COLUMN_MEGABYTES, _ROOM_MEGABYTES = 4, 256
 # Larger row groups than this are read by fewer threads.
 _GROUP_MEGABYTES = 512
+# Changing half of 950,000 rows of 81 columns takes 98 s at once, 89 s in parts of 300,000 rows and 17 s in those of
+# 150,000. But each part may look through the whole table.
+_PART_VALUES, _PARTS = 12_000_000, 32
 _RAISING = threading.Lock()  # nobody else reads the limit while it is reset
 _UNITS = {"bytes": 1e-6, "KiB": 1.024e-3, "MiB": 1.048576, "GiB": 1073.741824, "TiB": 1099511.627776}
 
@@ -53,9 +57,14 @@ def room_to_compare(rows: int) -> int:
     return max(WORKING, rows * _ROW_BYTES * _CPUS // 1_000_000 - PASSING)
 
 
+def rows_at_once(rows: int, columns: int) -> int:
+    """Return how many of so many staged rows are compared with the table at a time."""
+    return max(_PART_VALUES // columns, -(-rows // _PARTS))
+
+
 def room_to_change(rows: int, of: int) -> int:
     """Return the MB that an UPDATE or DELETE takes which changes so many rows of so many, whatever their columns."""
-    return max(WORKING + of * _TABLE_BYTES // 1_000_000, rows * _CHANGED_BYTES // 1_000_000)
+    return max(WORKING + (of * _TABLE_BYTES + rows * _PART_BYTES) // 1_000_000, rows * _CHANGED_BYTES // 1_000_000)
 
 
 def room_to_run(

@@ -17,6 +17,7 @@ from ematix_core.backends.duck.memory import (
     room_to_compare,
     room_to_read,
     room_to_run,
+    rows_at_once,
     with_room,
 )  # fmt: skip
 from ematix_core.backends.duck.temporary import is_temporary
@@ -27,6 +28,7 @@ from ematix_core.errors import CancelledError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import Column, TableName, columns_from
 from ematix_core.sql.parameters import bind
+from ematix_core.strategies.plan import PART_BEGIN, PART_END
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -148,9 +150,9 @@ class DuckSession(LedgerSession):
     def execute(self, statement: str, parameters: Mapping[str, Any]) -> int:
         """Run the statement; DuckDB reports the number of rows of DML itself."""
         failpoint(f"{self.kind}.execute.before")
-        self._room_for_staged()
+        self._room_for_staged(parameters)
         if not self._limited and _CHANGES_SOME.match(statement):
-            self._make_room(0, room_to_change(self._staged, self._rows_of_named(statement)))
+            self._make_room(0, room_to_change(self._at_once(parameters), self._rows_of_named(statement)))
         count = self._execute(statement, parameters)
         failpoint(f"{self.kind}.execute.after")
         return count
@@ -158,10 +160,20 @@ class DuckSession(LedgerSession):
     def query(self, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
         """Return the whole result."""
         self.require_running()
-        self._room_for_staged()
+        self._room_for_staged(parameters)
         sql, bound = bind(statement, parameters, "named_dollar")
         with translated(sql, statement):
             return plain_table(relation(self.connection, sql, values(dict(bound))).to_arrow_table())
+
+    def parts(self, table: TableName) -> list[tuple[int, int]]:
+        """Return ranges of `rowid`; see `rows_at_once`."""
+        rows = quote(table.schema, table.name)
+        ((begin, end),) = self._run(f"SELECT min(rowid), max(rowid) + 1 FROM {rows}", {}).fetchall()  # noqa: S608 - quoted names
+        if begin is None:
+            return []
+        columns = self._run(f"SELECT * FROM {rows} LIMIT 0", {}).description or ()  # noqa: S608 - quoted names
+        size = rows_at_once(end - begin, len(columns))
+        return [(at, min(at + size, end)) for at in range(begin, end, size)]
 
     def stop(self) -> None:
         """Stop what runs, from another thread."""
@@ -198,15 +210,19 @@ class DuckSession(LedgerSession):
             make_room(self.connection, columns, least=least, beside=self._beside)
             self._keys.start(max(least, WORKING) + self._beside)
 
-    def _room_for_staged(self) -> None:
+    def _room_for_staged(self, parameters: Mapping[str, Any]) -> None:
         """Statements before a load only make tables, or empty them."""
         if self._staged:
-            self._make_room(0, room_to_compare(self._staged))
+            self._make_room(0, room_to_compare(self._at_once(parameters)))
+
+    def _at_once(self, parameters: Mapping[str, Any]) -> int:
+        """Return how many staged rows a statement takes."""
+        return parameters[PART_END] - parameters[PART_BEGIN] if PART_END in parameters else self._staged
 
     def _room_for(self, query: str, parameters: Mapping[str, Any]) -> int:
         """Return the MB for a query whose rows are inserted."""
         if self._staged or self._places or self._limited:  # a plan of files far away is not made twice
-            return room_to_compare(self._staged)
+            return room_to_compare(self._at_once(parameters))
         sql, bound = bind(query, parameters, "named_dollar")
         return room_to_run(self.connection, sql, values(dict(bound)), writes=True)
 

@@ -178,7 +178,8 @@ def test_emptying_a_table_takes_no_room_and_deleting_some_of_its_rows_does(tmp_p
 
 def test_changes_get_room_by_their_number_and_by_the_size_of_the_table() -> None:
     assert room_to_change(1_000, of=10_000) == WORKING
-    assert room_to_change(10_000_000, of=10_000) == max(WORKING, 1_200)
+    assert room_to_change(1_000_000, of=6_000_000) == WORKING + 156
+    assert room_to_change(10_000_000, of=10_000) == max(WORKING + 600, 1_200)
     assert room_to_change(1_000, of=100_000_000) == WORKING + 1_600
 
 

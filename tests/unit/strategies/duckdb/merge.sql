@@ -31,7 +31,7 @@ WHERE
       1
     FROM "_ematix_staging" AS "s"
     WHERE
-      "s"."id" = "t"."id"
+      "s"."id" = "t"."id" AND "s"."rowid" >= :part_begin AND "s"."rowid" < :part_end
   )
 GROUP BY
   "t"."id"
@@ -46,7 +46,9 @@ WHERE
   "t"."id" = "s"."id"
   AND (
     "t"."name" IS DISTINCT FROM "s"."name" OR "t"."at" IS DISTINCT FROM "s"."at"
-  );
+  )
+  AND "s"."rowid" >= :part_begin
+  AND "s"."rowid" < :part_end;
 
 -- insert | counts inserted | into orders
 SELECT
@@ -57,7 +59,7 @@ FROM "_ematix_staging" AS "s"
 LEFT JOIN "orders" AS "t"
   ON "t"."id" = "s"."id"
 WHERE
-  "t"."id" IS NULL;
+  "t"."id" IS NULL AND "s"."rowid" >= :part_begin AND "s"."rowid" < :part_end;
 
 -- drop staging
 DROP TABLE "_ematix_staging";

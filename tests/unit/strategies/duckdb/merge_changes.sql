@@ -31,7 +31,7 @@ WHERE
       1
     FROM "_ematix_staging" AS "s"
     WHERE
-      "s"."id" = "t"."id"
+      "s"."id" = "t"."id" AND "s"."rowid" >= :part_begin AND "s"."rowid" < :part_end
   )
 GROUP BY
   "t"."id"
@@ -48,6 +48,8 @@ WHERE
     FROM "_ematix_staging" AS "s"
     WHERE
       COALESCE("s"."_deleted", FALSE)
+      AND "s"."rowid" >= :part_begin
+      AND "s"."rowid" < :part_end
   );
 
 -- update | counts updated
@@ -58,7 +60,9 @@ WHERE
   AND (
     "t"."name" IS DISTINCT FROM "s"."name" OR "t"."at" IS DISTINCT FROM "s"."at"
   )
-  AND NOT COALESCE("s"."_deleted", FALSE);
+  AND NOT COALESCE("s"."_deleted", FALSE)
+  AND "s"."rowid" >= :part_begin
+  AND "s"."rowid" < :part_end;
 
 -- insert | counts inserted | into orders
 SELECT
@@ -69,7 +73,10 @@ FROM "_ematix_staging" AS "s"
 LEFT JOIN "orders" AS "t"
   ON "t"."id" = "s"."id"
 WHERE
-  "t"."id" IS NULL AND NOT COALESCE("s"."_deleted", FALSE);
+  (
+    "t"."id" IS NULL AND "s"."rowid" >= :part_begin AND "s"."rowid" < :part_end
+  )
+  AND NOT COALESCE("s"."_deleted", FALSE);
 
 -- drop staging
 DROP TABLE "_ematix_staging";

@@ -59,7 +59,11 @@ WHERE
       1
     FROM "_ematix_staging_latest" AS "s"
     WHERE
-      "s"."id" = "t"."id" AND "s"."name" = "t"."name"
+      (
+        "s"."id" = "t"."id" AND "s"."name" = "t"."name"
+      )
+      AND "s"."rowid" >= :part_begin
+      AND "s"."rowid" < :part_end
   )
 GROUP BY
   "t"."id",
@@ -83,7 +87,11 @@ WHERE
       JOIN "orders" AS "o"
         ON "s"."id" = "o"."id" AND "s"."name" = "o"."name"
       WHERE
-        COALESCE("s"."_deleted", FALSE)
+        (
+          COALESCE("s"."_deleted", FALSE)
+          AND "s"."rowid" >= :part_begin
+          AND "s"."rowid" < :part_end
+        )
         AND (
           "o"."at" IS NULL OR "s"."at" >= "o"."at"
         )
@@ -103,7 +111,9 @@ WHERE
   AND (
     "t"."at" IS NULL OR "s"."at" >= "t"."at"
   )
-  AND NOT COALESCE("s"."_deleted", FALSE);
+  AND NOT COALESCE("s"."_deleted", FALSE)
+  AND "s"."rowid" >= :part_begin
+  AND "s"."rowid" < :part_end;
 
 -- insert | counts inserted | into orders
 SELECT
@@ -114,7 +124,10 @@ FROM "_ematix_staging_latest" AS "s"
 LEFT JOIN "orders" AS "t"
   ON "t"."id" = "s"."id" AND "t"."name" = "s"."name"
 WHERE
-  "t"."id" IS NULL AND NOT COALESCE("s"."_deleted", FALSE);
+  (
+    "t"."id" IS NULL AND "s"."rowid" >= :part_begin AND "s"."rowid" < :part_end
+  )
+  AND NOT COALESCE("s"."_deleted", FALSE);
 
 -- drop staging
 DROP TABLE "_ematix_staging_latest";

@@ -63,7 +63,7 @@ WHERE
       1
     FROM "_ematix_staging_latest" AS "s"
     WHERE
-      "s"."id" = "t"."id"
+      "s"."id" = "t"."id" AND "s"."rowid" >= :part_begin AND "s"."rowid" < :part_end
   )
 GROUP BY
   "t"."id"
@@ -81,7 +81,9 @@ WHERE
   )
   AND (
     "t"."at" IS NULL OR "s"."at" >= "t"."at"
-  );
+  )
+  AND "s"."rowid" >= :part_begin
+  AND "s"."rowid" < :part_end;
 
 -- insert | counts inserted | into orders
 SELECT
@@ -92,7 +94,7 @@ FROM "_ematix_staging_latest" AS "s"
 LEFT JOIN "orders" AS "t"
   ON "t"."id" = "s"."id"
 WHERE
-  "t"."id" IS NULL;
+  "t"."id" IS NULL AND "s"."rowid" >= :part_begin AND "s"."rowid" < :part_end;
 
 -- delete | counts deleted
 DELETE FROM "orders" AS "t"

@@ -54,7 +54,7 @@ WHERE
       1
     FROM "_ematix_staging" AS "s"
     WHERE
-      "s"."id" = "t"."id"
+      "s"."id" = "t"."id" AND "s"."rowid" >= :part_begin AND "s"."rowid" < :part_end
   )
 GROUP BY
   "t"."id"

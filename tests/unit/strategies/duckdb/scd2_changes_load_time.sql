@@ -32,7 +32,7 @@ WHERE
       1
     FROM "_ematix_staging" AS "s"
     WHERE
-      "s"."id" = "t"."id"
+      "s"."id" = "t"."id" AND "s"."rowid" >= :part_begin AND "s"."rowid" < :part_end
   )
 GROUP BY
   "t"."id"
@@ -45,7 +45,11 @@ UPDATE "orders" AS "t" SET "valid_to" = CASE WHEN "t"."valid_from" < :load_time 
 FROM "_ematix_staging" AS "s"
 WHERE
   (
-    "t"."id" = "s"."id" AND "t"."is_current"
+    (
+      "t"."id" = "s"."id" AND "t"."is_current"
+    )
+    AND "s"."rowid" >= :part_begin
+    AND "s"."rowid" < :part_end
   )
   AND COALESCE("s"."_deleted", FALSE);
 
@@ -54,7 +58,11 @@ UPDATE "orders" AS "t" SET "valid_to" = CASE WHEN "t"."valid_from" < :load_time 
 FROM "_ematix_staging" AS "s"
 WHERE
   (
-    "t"."id" = "s"."id" AND "t"."is_current"
+    (
+      "t"."id" = "s"."id" AND "t"."is_current"
+    )
+    AND "s"."rowid" >= :part_begin
+    AND "s"."rowid" < :part_end
   )
   AND (
     "t"."name" IS DISTINCT FROM "s"."name" OR "t"."at" IS DISTINCT FROM "s"."at"
@@ -72,12 +80,16 @@ SELECT
   "s"."row_hash"
 FROM "_ematix_staging" AS "s"
 WHERE
-  NOT EXISTS(
-    SELECT
-      1
-    FROM "orders" AS "t"
-    WHERE
-      "t"."id" = "s"."id" AND "t"."is_current"
+  (
+    NOT EXISTS(
+      SELECT
+        1
+      FROM "orders" AS "t"
+      WHERE
+        "t"."id" = "s"."id" AND "t"."is_current"
+    )
+    AND "s"."rowid" >= :part_begin
+    AND "s"."rowid" < :part_end
   )
   AND NOT COALESCE("s"."_deleted", FALSE);
 

@@ -42,7 +42,7 @@ WHERE
       1
     FROM "_ematix_staging" AS "s"
     WHERE
-      "s"."id" = "t"."id"
+      "s"."id" = "t"."id" AND "s"."rowid" >= :part_begin AND "s"."rowid" < :part_end
   )
 GROUP BY
   "t"."id"
@@ -55,7 +55,11 @@ UPDATE "orders" AS "t" SET "valid_to" = CASE WHEN "t"."valid_from" < :load_time 
 FROM "_ematix_staging" AS "s"
 WHERE
   (
-    "t"."id" = "s"."id" AND "t"."is_current"
+    (
+      "t"."id" = "s"."id" AND "t"."is_current"
+    )
+    AND "s"."rowid" >= :part_begin
+    AND "s"."rowid" < :part_end
   )
   AND (
     "t"."name" IS DISTINCT FROM "s"."name" OR "t"."at" IS DISTINCT FROM "s"."at"
@@ -79,7 +83,9 @@ WHERE
     FROM "orders" AS "t"
     WHERE
       "t"."id" = "s"."id" AND "t"."is_current"
-  );
+  )
+  AND "s"."rowid" >= :part_begin
+  AND "s"."rowid" < :part_end;
 
 -- close versions | counts closed | binds load_time
 UPDATE "orders" AS "t" SET "valid_to" = CASE WHEN "t"."valid_from" < :load_time THEN :load_time ELSE "t"."valid_from" END, "is_current" = FALSE
