@@ -14,6 +14,7 @@ from ematix_core.engine.order import Order
 from ematix_core.engine.progress import Silent
 from ematix_core.engine.result import JobOutcome, WorkflowResult
 from ematix_core.engine.run import run_job
+from ematix_core.engine.slots import Slots
 from ematix_core.errors import CancelledError, EmatixError
 from ematix_core.interruptible import wait_for
 from ematix_core.model.names import joined, require_short
@@ -50,10 +51,11 @@ def run_workflow(
 ) -> WorkflowResult:
     """Run the jobs of a workflow, or any jobs, and return what became of each.
 
-    A job starts as soon as the jobs among these that it depends on have succeeded, at most `parallel` at a time; one
-    whose upstream did not succeed is skipped. Failures do not raise. On Ctrl-C the running jobs are rolled back, and
-    the status is `cancelled`. A whole workflow counts for triggers: it is refused while another run of it is open.
-    `done`: names of jobs that have succeeded already and are not run. `cause`: why it runs, a line each, for people.
+    A job starts as soon as the jobs among these that it depends on have succeeded, at most `parallel` at a time and as
+    many of a pool as the settings say; one whose upstream did not succeed is skipped. Failures do not raise. On Ctrl-C
+    the running jobs are rolled back, and the status is `cancelled`. A whole workflow counts for triggers: it is refused
+    while another run of it is open. `cause`: why it runs, a line each, for people.
+    `done`: names of jobs that have succeeded already and are not run.
     The other parameters: see `run_job`.
     """
     settings = settings or Settings.load()
@@ -76,7 +78,9 @@ def run_workflow(
             "clock": clock, "trigger": trigger, "workflow_run_id": record.workflow_run_id, "slice": slice,
             "parameters": parameters, "lock_wait": lock_wait,
         }  # fmt: skip
-        dag = _Dag(jobs, store, options, parallel=parallel, button=button, done=done)
+        pool = work.pool if isinstance(work, Workflow) else ""
+        slots: Slots[Job] = Slots(parallel, settings.pools)
+        dag = _Dag(jobs, store, options, slots=slots, pool=pool, button=button, done=done)
         outcomes, status = dag.run()
         store.finish_workflow(record.workflow_run_id, status, error=dag.error)
     seconds = time.monotonic() - started
@@ -92,16 +96,19 @@ class _Dag:
         store: RunStore,
         options: dict[str, Any],
         *,
-        parallel: int,
+        slots: Slots[Job],
+        pool: str,
         button: Cancellation,
         done: Collection[str],
     ) -> None:
+        """`pool`: of jobs that name none."""
         self._jobs = {job.name: job for job in jobs}
         self._order = Order({job.name: job.depends_on for job in jobs}, done)
-        self._parallel = parallel
+        self._slots, self._pool = slots, pool
+        self._offered: set[str] = set()
         self._store = store
         self._options = options
-        self._running: dict[Future[RunResult], Job] = {}
+        self._running: dict[Future[RunResult], tuple[Job, str]] = {}
         self._button = button
         self._outcomes = {name: JobOutcome(name, "succeeded", error="in an earlier run") for name in self._order.ended}
         self.error = ""
@@ -109,12 +116,12 @@ class _Dag:
 
     def run(self) -> tuple[list[JobOutcome], Status]:
         """Run all jobs; return their outcomes in the jobs' order, and what the whole came to."""
-        with ThreadPoolExecutor(self._parallel, thread_name_prefix="ematix-job") as pool:
+        with ThreadPoolExecutor(self._slots.total, thread_name_prefix="ematix-job") as threads:
             try:
-                self._start_ready(pool)
+                self._start_ready(threads)
                 while self._running:
                     self._collect(wait_for(self._running, FIRST_COMPLETED))
-                    self._start_ready(pool)
+                    self._start_ready(threads)
             except KeyboardInterrupt:
                 self._stop()
         for name in self._order.waiting:  # only after a stop
@@ -122,18 +129,25 @@ class _Dag:
             self._outcomes.setdefault(name, JobOutcome(name, "cancelled", error="not started"))
         return [self._outcomes[name] for name in self._jobs], self._order.status
 
-    def _start_ready(self, pool: ThreadPoolExecutor) -> None:
+    def _start_ready(self, threads: ThreadPoolExecutor) -> None:
         if self._button.reason is not None:
             return
-        for job in sorted((self._jobs[name] for name in self._order.ready()), key=lambda job: -job.priority):
+        for name in self._order.ready():
+            if name not in self._offered:
+                self._offered.add(name)
+                job = self._jobs[name]
+                self._slots.offer(job, pool=job.pool or self._pool, priority=job.priority)
+        while (taken := self._slots.take()) is not None:
+            job, _ = taken
             self._order.start(job.name)
             button = Cancellation()
             self._button.on_cancel(button.cancel)
-            self._running[pool.submit(run_job, job, cancellation=button, **self._options)] = job
+            self._running[threads.submit(run_job, job, cancellation=button, **self._options)] = taken
 
     def _collect(self, done: Iterable[Future[RunResult]]) -> None:
         for future in done:
-            job = self._running.pop(future)
+            job, pool = self._running.pop(future)
+            self._slots.release(pool)
             error = future.exception()
             if error is None:
                 self._end(JobOutcome(job.name, "succeeded", future.result()))

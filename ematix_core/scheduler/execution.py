@@ -16,9 +16,9 @@ from ematix_core.store import Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ematix_core.engine.slots import Slots
     from ematix_core.model.unit import Unit, UnitJob
     from ematix_core.scheduler.protocols import Executor, Running
-    from ematix_core.scheduler.slots import Slots
     from ematix_core.store import Run, SchedulerStore, WorkflowRun
 
 _log = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from ematix_core.engine.slots import Slots
 from ematix_core.errors import AlreadyRunningError, LeaseLostError, StoreError
 from ematix_core.scheduler.execution import Executions
 from ematix_core.scheduler.firing import begin
 from ematix_core.scheduler.leadership import Leadership
 from ematix_core.scheduler.mailbox import Mailbox
-from ematix_core.scheduler.slots import Slots
 from ematix_core.scheduler.takeover import claim_unheard, take_over
 from ematix_core.scheduler.triggers import Triggers
 from ematix_core.store import EventKind, Status

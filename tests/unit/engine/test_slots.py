@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ematix_core.scheduler.slots import Slots
+from ematix_core.engine.slots import Slots
 
 
 def test_the_higher_priority_is_first_then_the_one_that_came_first() -> None:

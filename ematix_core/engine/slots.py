@@ -20,7 +20,7 @@ class Slots(Generic[_T]):
 
     def __init__(self, total: int, pools: Mapping[str, int]) -> None:
         """Take the number of jobs that may run at one time, in all and by pool."""
-        self._total = total
+        self.total = total
         self._pools = dict(pools)
         self._taken: Counter[str] = Counter()
         self._waiting: dict[str, list[tuple[int, int, _T]]] = {}
@@ -38,7 +38,7 @@ class Slots(Generic[_T]):
 
     def take(self) -> tuple[_T, str] | None:
         """Return the next item that has a place, with its pool, and take that place; None when there is none."""
-        if self.taken >= self._total:
+        if self.taken >= self.total:
             return None
         heads = [(queue[0][:2], pool) for pool, queue in self._waiting.items() if queue and self._has_room(pool)]
         if not heads:
