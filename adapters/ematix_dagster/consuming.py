@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dagster import Config, Failure, MaterializeResult
 from pydantic import Field
@@ -20,7 +20,7 @@ from ematix_dagster.step import last_version, materialization
 from ematix_dagster.stopping import stoppable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from dagster import AssetExecutionContext, AssetKey
 
@@ -108,6 +108,12 @@ class _Watch:
         """See Observer."""
         with self._lock:
             self._behind[target] = behind
+
+    def stands(self, target: str, behind: int | None, positions: Mapping[str, Any]) -> None:
+        """See Observer."""
+        del positions
+        if behind is not None:
+            self.idle(target, behind)
 
     def failed(self, target: str, error: str, retry_in: float) -> None:
         """See Observer."""

@@ -163,6 +163,10 @@ class SharedSource(StreamSource, Protocol):
         """Return the partitions that are this consumer's, by their names in `positions`. At once."""
         ...
 
+    def silence(self) -> float:
+        """Return the seconds after which a member that was killed has lost its partitions to the others. At once."""
+        ...
+
 
 class HeldSource(StreamSource, Protocol):
     """A source whose positions can be kept by its system while one consumer reads all of it."""

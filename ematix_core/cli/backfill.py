@@ -47,9 +47,7 @@ _FEW = 3
 
 
 @click.command("backfill", epilog=EXAMPLES)
-@click.argument(
-    "names", nargs=-1, required=True, metavar="[PATH.py|MODULE] WORKFLOW|JOB", shell_complete=complete_names
-)
+@click.argument("names", nargs=-1, required=True, metavar="[FILE|MODULE] WORKFLOW|JOB", shell_complete=complete_names)
 @click.option("--from", "start", required=True, metavar="START", help="Date, time or integer at which it begins.")
 @click.option("--to", "end", required=True, metavar="END", help="Where it ends; END itself is not part of it.")
 @click.option("--by", type=click.Choice(get_args(By)), default="day", show_default=True, help="What a slice is.")

@@ -95,13 +95,8 @@ def consume(
 
 
 def chosen(names: Sequence[str], modules: Sequence[str]) -> tuple[Project, list[Stream]]:
-    """Return the project and the streams that are named, of modules or of a TOML file; without names all of them."""
-    if names and names[0].endswith(".toml"):
-        from ematix_core.model.stream_file import load_streams
-
-        project, wanted = load_streams(names[0]), names[1:]
-    else:
-        project, wanted = load(names, modules)
+    """Return the project and the streams that are named; without names all of them."""
+    project, wanted = load(names, modules)
     if not project.streams:
         raise ProjectError("the project declares no stream", hint="Write ematix.stream(...): docs/how-to/streams.md")
     for name in wanted:

@@ -15,6 +15,7 @@ from ematix_core.cli.options import ListByDefault, project_options
 from ematix_core.cli.output import print_json, print_table
 from ematix_core.errors import ProjectError, near
 from ematix_core.model.duration import parse_duration
+from ematix_core.model.loading import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +42,7 @@ def dlq() -> None:
 
 
 @dlq.command("list", epilog=EXAMPLES)
-@click.argument("names", nargs=-1, metavar="[PATH.py|MODULE] [STREAM]...")
+@click.argument("names", nargs=-1, metavar="[FILE|MODULE] [STREAM]...")
 @click.option("--state", type=click.Choice(["new", "parked", "replayed", "all"]), help="Default: new and parked.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many a stream.")
 @project_options
@@ -62,7 +63,7 @@ def list_dlq(*, names: tuple[str, ...], state: str | None, limit: int, modules: 
 
 
 @dlq.command("show")
-@click.argument("names", nargs=-1, required=True, metavar="[PATH.py|MODULE] LETTER")
+@click.argument("names", nargs=-1, required=True, metavar="[FILE|MODULE] LETTER")
 @project_options
 def show_letter(*, names: tuple[str, ...], modules: tuple[str, ...], as_json: bool) -> None:
     """Show a dead letter: where it came from, what went wrong, and its bytes."""
@@ -86,7 +87,7 @@ def show_letter(*, names: tuple[str, ...], modules: tuple[str, ...], as_json: bo
 
 def _changing(name: str, summary: str, done: str, function: str) -> Callable[..., None]:
     @dlq.command(name, help=summary)
-    @click.argument("names", nargs=-1, required=True, metavar="[PATH.py|MODULE] STREAM|LETTER...")
+    @click.argument("names", nargs=-1, required=True, metavar="[FILE|MODULE] STREAM|LETTER...")
     @click.option("--all", "everything", is_flag=True, help="All of the stream that is named.")
     @project_options
     def change(*, names: tuple[str, ...], everything: bool, modules: tuple[str, ...], as_json: bool) -> None:
@@ -116,7 +117,7 @@ unpark = _changing("unpark", "Make parked letters new again.", "new again", "unp
 
 
 @dlq.command("replay")
-@click.argument("names", nargs=-1, required=True, metavar="[PATH.py|MODULE] STREAM|LETTER...")
+@click.argument("names", nargs=-1, required=True, metavar="[FILE|MODULE] STREAM|LETTER...")
 @click.option("--all", "everything", is_flag=True, help="All new letters of the stream that is named.")
 @click.option("--value", type=click.Path(exists=True, dir_okay=False), help="A file with better bytes for one letter.")
 @project_options
@@ -167,7 +168,7 @@ def _replayed(project: Project, wanted: Sequence[str], *, everything: bool) -> l
 
 
 @dlq.command("purge")
-@click.argument("names", nargs=-1, required=True, metavar="[PATH.py|MODULE] STREAM")
+@click.argument("names", nargs=-1, required=True, metavar="[FILE|MODULE] STREAM")
 @click.option("--state", type=click.Choice(["new", "parked", "replayed"]), help="Only those. Default: all.")
 @click.option("--older-than", metavar="AGE", help="Only those that failed so long ago: '7 days'.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -197,7 +198,7 @@ def purge(
 
 def _loaded(names: Sequence[str], modules: Sequence[str]) -> tuple[Project, tuple[str, ...]]:
     """Load as `load`, which takes a first name with a slash for a path: a letter's id has some, too."""
-    if names and "/" in names[0] and not names[0].endswith(".py") and not Path(names[0]).exists():
+    if names and "/" in names[0] and not names[0].endswith(FILES) and not Path(names[0]).exists():
         return load((), modules)[0], tuple(names)
     return load(names, modules)
 

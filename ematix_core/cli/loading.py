@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pkgutil
 import sys
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ import click
 from ematix_core.config.connections import FoundConnection, all_connections
 from ematix_core.config.settings import FILE_NAME, Settings
 from ematix_core.errors import ProjectError, UnknownConnectionError, near
+from ematix_core.model.loading import is_path
 from ematix_core.model.project import Project
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def load(
     ProjectError, ConfigError, DeclarationError.
     """
     first, rest = (names[0], tuple(names[1:])) if names else ("", ())
-    if first.endswith(".py") or os.sep in first:
+    if is_path(first):
         return loaded(*modules, first), rest
     chosen = tuple(modules) or Settings.load().modules
     if chosen:

@@ -50,7 +50,7 @@ module_option = click.option(
     "modules",
     multiple=True,
     metavar="NAME",
-    help="A module, package or .py file with declarations. May be repeated. Default: [project] modules in ematix.toml.",
+    help="A module, package, .py file or .toml file of streams. May be repeated. Default: modules in ematix.toml.",
 )
 
 
@@ -75,7 +75,7 @@ def complete_names(_ctx: click.Context, _: click.Parameter, incomplete: str) -> 
     return [name for name in (*project.jobs, *project.workflows, *project.streams) if name.startswith(incomplete)]
 
 
-names_argument = click.argument("names", nargs=-1, metavar="[PATH.py|MODULE] [NAME]...", shell_complete=complete_names)
+names_argument = click.argument("names", nargs=-1, metavar="[FILE|MODULE] [NAME]...", shell_complete=complete_names)
 """Modules and jobs, as `loading.load` takes them."""
 
 

@@ -34,7 +34,7 @@ flow resume nightly
 """
 
 units_argument = click.argument(
-    "names", nargs=-1, required=True, metavar="[PATH.py|MODULE] UNIT...", shell_complete=complete_names
+    "names", nargs=-1, required=True, metavar="[FILE|MODULE] UNIT...", shell_complete=complete_names
 )
 
 

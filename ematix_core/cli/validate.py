@@ -13,7 +13,7 @@ from ematix_core.errors import EmatixError, ProjectError, near
 
 
 @click.command("validate")
-@click.argument("names", nargs=-1, metavar="[PATH.py|MODULE]")
+@click.argument("names", nargs=-1, metavar="[FILE|MODULE]")
 @project_options
 def validate(names: tuple[str, ...], modules: tuple[str, ...], *, as_json: bool) -> None:
     """Check the declarations without connecting to anything.

@@ -23,25 +23,19 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
     from types import ModuleType
 
+FILES = (".py", ".toml")
+"""How the names of files with declarations end: modules, and streams as `stream_file` reads them."""
 _OURS = f"{Path(__file__).parents[1]}{os.sep}"
 # "<string>": where dataclasses make their __init__, which calls the checks of a declaration.
 _MACHINERY = ("<frozen ", "<string>", _OURS, importlib.__file__)
 _LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-def load(source: str | Path) -> Iterator[ModuleType]:
+def load_good(source: str | Path) -> Iterator[ModuleType | ProjectError]:
     """Import a module by name, a `.py` file or a package folder, and every submodule; yield each module.
 
-    Raises ProjectError when there is no such thing, and when a module raises while it is imported.
+    In place of one that raises, or is not there, it yields the error, and goes on with the others.
     """
-    for module in load_good(source):
-        if isinstance(module, ProjectError):
-            raise module
-        yield module
-
-
-def load_good(source: str | Path) -> Iterator[ModuleType | ProjectError]:
-    """Import as `load` does, but yield the error in place of a module that raises, and go on with the others."""
     try:
         module = _load_path(Path(source)) if is_path(source) else _load_name(str(source), Path.cwd())
     except ProjectError as error:
@@ -54,7 +48,7 @@ def load_good(source: str | Path) -> Iterator[ModuleType | ProjectError]:
 def load_beside(folder: Path, name: str) -> ModuleType:
     """Import one module by name for a file in that folder: what lies there comes before what is installed.
 
-    Raises ProjectError as `load` does.
+    Raises ProjectError when there is no such thing, and when it raises while it is imported.
     """
     place = folder.joinpath(*name.split("."))
     for path in (place.with_name(f"{place.name}.py"), place):
@@ -79,7 +73,7 @@ def own_files(modules: Sequence[str], before: Container[str]) -> list[str]:
     ematix itself: what an edit of the project changes.
     """
     named = {module for module in modules if not is_path(module)}
-    found = {str(Path(module).absolute()) for module in modules if module.endswith(".py")}
+    found = {str(Path(module).absolute()) for module in modules if module.endswith(FILES)}
     for name, module in list(sys.modules.items()):
         asked = any(f"{name}.".startswith(f"{one}.") for one in named)
         folders = [str(folder) for folder in getattr(module, "__path__", None) or ()]
@@ -96,7 +90,7 @@ def _is_installed(path: str) -> bool:
 def is_path(source: str | Path) -> bool:
     """Say whether a source is a file or folder, and not a module's name."""
     text = str(source)
-    return isinstance(source, Path) or text.endswith(".py") or "/" in text or "\\" in text
+    return isinstance(source, Path) or text.endswith(FILES) or "/" in text or "\\" in text
 
 
 def _load_name(name: str, folder: Path) -> ModuleType:

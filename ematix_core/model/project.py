@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
-from ematix_core.errors import ProjectError, UnknownConnectionError, near
+from ematix_core.errors import EmatixError, ProjectError, UnknownConnectionError, near
 from ematix_core.model.broken import Broken, keep_good
 from ematix_core.model.connection import Connection
 from ematix_core.model.graph import levels
@@ -47,12 +47,14 @@ class Project:
     def load(cls, *modules: str | Path) -> Project:
         """Collect and check the declarations of modules, each given by name or as a `.py` file or package folder.
 
-        The submodules of a package belong to it. What counts are names at the top of a module, the items of lists,
-        tuples, sets and dicts there, and what is found refers to: a workflow's jobs, a job's connections and tables.
+        A `.toml` file of streams is one, too. The submodules of a package belong to it. What counts are names at the
+        top of a module, the items of lists, tuples, sets and dicts there, and what is found refers to: a workflow's
+        jobs, a job's connections and tables.
         One object under several names counts once.
         Raises ProjectError with all problems of the project, or with the traceback of a module that cannot be loaded.
         """
-        from ematix_core.model.loading import load, root_of
+        from ematix_core.model.loading import root_of
+        from ematix_core.model.sources import load
 
         if not modules:
             raise ProjectError("there is nothing to load", hint="Name a module, a package or a .py file.")
@@ -66,12 +68,13 @@ class Project:
         Left out are a declaration that contradicts itself, jobs and workflows that do not fit together, whatever
         depends on these, and modules that cannot be imported. Who only waits for such a one (`triggered_by=`) stays.
         """
-        from ematix_core.model.loading import load_good, root_of
+        from ematix_core.model.loading import root_of
+        from ematix_core.model.sources import load_good
 
         with keep_good() as broken:
             found = [module for source in modules for module in load_good(source)]
-        failures = [one for one in found if isinstance(one, ProjectError)]
-        loaded = [one for one in found if not isinstance(one, ProjectError)]
+        failures = [one for one in found if isinstance(one, EmatixError)]
+        loaded = [one for one in found if not isinstance(one, EmatixError)]
         collection = _collect(loaded)
         project = cls._gathered(collection, root_of(loaded[0]) if loaded else Path.cwd())
         broken = list(dict.fromkeys([*broken, *collection.broken]))  # of modules that were imported earlier, too

@@ -29,6 +29,7 @@ import re
 import tomllib
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ematix_core import types
@@ -38,7 +39,6 @@ from ematix_core.model.format import Format
 from ematix_core.model.join import join, side
 from ematix_core.model.loading import load_beside
 from ematix_core.model.options import listed
-from ematix_core.model.project import Project
 from ematix_core.model.stream import Stream, lookup, stream
 from ematix_core.model.table import Column, TableDef, TableName
 from ematix_core.model.window import WINDOWS
@@ -52,12 +52,15 @@ if TYPE_CHECKING:
     from ematix_core.model.window import Window
 
 _TABLES = ("streams", "connections")
+_SETTINGS = "ematix.toml"
 _TYPE = re.compile(r"\s*(\w+)\s*(?:\[([\d,\s]+)\])?\s*(\|\s*None\s*)?")
 
 
-def load_streams(path: str | Path) -> Project:
-    """Return a project of the file's streams and connections. Raises ProjectError, DeclarationError."""
+def read_streams(path: str | Path) -> ModuleType:
+    """Return the file's streams and connections as what a module declares. Raises ProjectError, DeclarationError."""
     where = str(path)
+    if Path(path).name == _SETTINGS:
+        raise ProjectError(f"{where} has settings, and declares no stream", hint="Name the file with [streams.NAME].")
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -74,7 +77,10 @@ def load_streams(path: str | Path) -> Project:
         raise ProjectError(
             f"{where} declares no stream", hint="Write [streams.NAME] with source, source_query, target."
         )
-    return Project.of(*connections.values(), *streams)
+    module = ModuleType(Path(path).stem.replace(".", "_"), f"The streams of {where}.")
+    module.__file__ = str(Path(path).resolve())
+    vars(module).update(connections=connections, streams=streams)
+    return module
 
 
 def _connection(name: str, settings: Mapping[str, Any]) -> Connection:

@@ -60,7 +60,7 @@ def default_path(modules: Sequence[str], directory: Path) -> Path:
     """Return where the compiled project is by default: named after the first module, in the directory."""
     if not modules:
         raise ProjectError("there is nothing to compile", hint="Name a module, a package or a .py file.")
-    last = Path(modules[0]).name.removesuffix(".py").rpartition(".")[2]
+    last = Path(modules[0]).name.removesuffix(".py").removesuffix(".toml").rpartition(".")[2]
     return directory / f"{last}.ematix.json"
 
 

@@ -140,6 +140,11 @@ class _Several:
         for one in self._observers:
             one.idle(target, behind)
 
+    def stands(self, target: str, behind: int | None, positions: Positions) -> None:
+        """See Observer."""
+        for one in self._observers:
+            one.stands(target, behind, positions)
+
     def failed(self, target: str, error: str, retry_in: float) -> None:
         """See Observer."""
         for one in self._observers:

@@ -15,6 +15,7 @@ from ematix_core.config.redact import Redactor
 from ematix_core.config.references import escape
 from ematix_core.config.settings import Settings
 from ematix_core.errors import ProjectError, near
+from ematix_core.model.loading import is_path
 from ematix_core.model.project import Project
 from ematix_core.model.unit import units
 from ematix_core.store import open_store
@@ -159,7 +160,7 @@ def _look_there_first(folder: str, modules: Sequence[str]) -> None:
     A module of the same name that was imported from elsewhere is forgotten: it is another project's.
     """
     sys.path[:] = [folder, *(path for path in sys.path if path != folder)]
-    for top in {module.partition(".")[0] for module in modules if not module.endswith(".py") and "/" not in module}:
+    for top in {module.partition(".")[0] for module in modules if not is_path(module)}:
         loaded = sys.modules.get(top)
         places = [getattr(loaded, "__file__", None), *getattr(loaded, "__path__", [])]
         here = any(place and Path(place).is_relative_to(folder) for place in places)
@@ -170,4 +171,4 @@ def _look_there_first(folder: str, modules: Sequence[str]) -> None:
 
 def _in_folder(module: str, folder: str) -> str:
     """Return a module that is given as a path with the folder that the path counts from."""
-    return str(Path(folder, module)) if module.endswith(".py") or "/" in module else module
+    return str(Path(folder, module)) if is_path(module) else module

@@ -38,6 +38,9 @@ _PAUSE_SECONDS = 0.5
 _NOTE_SECONDS = 30.0
 """So long positions that move without rows wait to be noted."""
 
+_LOOK_SECONDS = 10.0
+"""So often a consumer at work looks how far it is behind."""
+
 
 class Consumer:
     """Consumes a stream for one target until it is stopped. Used as a context manager, in one thread."""
@@ -55,7 +58,7 @@ class Consumer:
         self._name = stream.label(target)
         self._open = ExitStack()
         self._at: dict[str, Position] = {}
-        self._next_note = 0.0
+        self._next_note = self._next_look = 0.0
         self._held: list[pa.Table] = []  # letters that wait for the first rows, before which nothing can be noted
 
     def __enter__(self) -> Self:
@@ -100,8 +103,23 @@ class Consumer:
                 self._idle()
                 self._landing.rest()
                 self._observer.idle(self._name, self._polling.behind())
+            self._stands()
             ended = self._polling.ended()
         self._ending(drained=ended and until.idle)
+        self._stands(at_end=True)
+
+    def _stands(self, *, at_end: bool = False) -> None:
+        """Tell where the consumer is, now and then. What cannot be found out stops nothing: the last told stays."""
+        if self._control.cancelled or (time.monotonic() < self._next_look and not at_end):
+            return
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+        try:
+            at = self._at or self._source.positions()
+            if at_end and not at and not self._landing.by_offsets:
+                at = self._noted()  # no partition came
+            self._observer.stands(self._name, self._polling.behind(), at)
+        except EmatixError as error:
+            _log.info("stream %s: how far it is behind is not known: %s", self._stream.name, error)
 
     def _noted(self) -> dict[str, Position]:
         """Return the positions that are noted."""

@@ -87,6 +87,10 @@ class Observer(Protocol):
         """Take note that there was nothing to load; `behind`: records that the source has beyond (None: not told)."""
         ...
 
+    def stands(self, target: str, behind: int | None, positions: Positions) -> None:
+        """Take note of where a consumer is, told now and then and at its end, and how far behind (None: not known)."""
+        ...
+
     def failed(self, target: str, error: str, retry_in: float) -> None:
         """Take note that the consumer begins again after that many seconds."""
         ...
@@ -116,6 +120,9 @@ class Unobserved:
         """See Observer."""
 
     def idle(self, target: str, behind: int | None) -> None:
+        """See Observer."""
+
+    def stands(self, target: str, behind: int | None, positions: Positions) -> None:
         """See Observer."""
 
     def failed(self, target: str, error: str, retry_in: float) -> None:

@@ -6,13 +6,16 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from ematix_core.backends.stream_protocols import PollLimits, order_of, up_to
+from ematix_core.errors import EmatixError, is_transient
 from ematix_core.streaming.opening import open_source
 from ematix_core.streaming.pairing import sides_of
+from ematix_core.streaming.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ematix_core.backends.stream_protocols import (
+        HeldSource,
         Polled,
         Position,
         Positions,
@@ -28,8 +31,6 @@ _SMALL = 20
 """A batch of less than this part of what it may have is small: the next one is waited for."""
 _WAIT_SECONDS = 1.0
 """So long a poll waits for the first record; a stop is noticed after it at the latest."""
-_ALONE_SECONDS = 15.0
-"""So long a member of a group waits for partitions before it takes it that there are none left for it."""
 
 
 class AloneReading:
@@ -101,7 +102,8 @@ class SharedReading:
         self._control = control
         self._ends: dict[str, Position] = {}
         self._starts: dict[str, Position] | None = None
-        self._begun = time.monotonic()
+        self._all: Positions = {}  # where every partition ended at the first look for what is left
+        self._waiting = Waiting(f"stream {stream.name}", source.silence(), self._nothing_left)
         self._last = (0.0, 0)
         self._settled = False  # whether the last poll was of partitions that had come before it
         self._noted: Callable[[], dict[str, Position]] = dict
@@ -123,8 +125,10 @@ class SharedReading:
         if rows * _SMALL < limits.rows and not (self._until.once or self._until.idle):
             self._control.wait(min(max(began + limits.seconds - time.monotonic(), 0.0), limits.seconds))
         self._last = (time.monotonic(), 0)
-        self._settled = bool(self._source.assigned()) or time.monotonic() - self._begun > _ALONE_SECONDS
+        self._settled = bool(self._source.assigned())
         polled = self._source.poll(PollLimits(limits.rows, limits.bytes, _WAIT_SECONDS, self._until.before))
+        if self._settled or self._source.assigned():
+            self._waiting.begin()
         if polled is not None:
             self._last = (self._last[0], polled.rows.num_rows)
         return polled
@@ -134,13 +138,13 @@ class SharedReading:
 
         Until idle, that is what they had when they came to it.
         """
-        if self._until.once:
-            return self._settled or self._last[1] > 0
-        if not self._until.idle and not self._until.before:
+        if self._until.once and (self._settled or self._last[1] > 0):
+            return True
+        if not (self._until.once or self._until.idle or self._until.before):
             return False
         mine = self._source.assigned()
-        if not mine:
-            return time.monotonic() - self._begun > _ALONE_SECONDS
+        if not mine or self._until.once:
+            return not mine and self._waiting.over()
         if any(name not in self._ends for name in mine):
             self._ends = {**ends(self._source, self._until), **self._ends}
         return reached(self._source.positions(), {name: self._ends[name] for name in mine if name in self._ends})
@@ -151,12 +155,29 @@ class SharedReading:
             return None
         return behind(self._source.positions(), self._source.end())
 
+    def _nothing_left(self) -> bool:
+        """Say whether all that there was at the first look is loaded, by others too; False when that is not known."""
+        if not (self._until.idle or self._until.once):
+            return False
+        try:
+            self._all = self._all or up_to(places(self._env, self._stream, "latest"), self._until.before)
+            found = self._noted() if self._keeps else committed(self._env, self._stream, self._group)
+            return reached(self._going_on(found, list(self._all)), self._all)
+        except EmatixError as error:
+            if not is_transient(error):
+                raise
+            return False  # as when another holds the target's file
+
     def _saved(self, partitions: Sequence[str]) -> Positions:
         found = self._noted()
         self.at.update({name: found[name] for name in partitions if name in found})
         for name in partitions:
             if name not in found:
                 self.at.pop(name, None)
+        return self._going_on(found, partitions)
+
+    def _going_on(self, found: Positions, partitions: Sequence[str]) -> Positions:
+        """Return where the partitions go on, of those of which that is known by what was found noted."""
         begin = self._until.start
         if begin is None and self._keeps and any(name not in found for name in partitions):
             begin = self._stream.start  # what the group has committed speaks of rows that this target may not have
@@ -184,6 +205,15 @@ def places(env: Environment, stream: Stream, start: Start) -> dict[str, Position
     try:
         looking.seek(start)
         return dict(looking.positions())
+    finally:
+        looking.close()
+
+
+def committed(env: Environment, stream: Stream, group: str) -> Positions:
+    """Return the positions that the source's system has of a group, by a source of its own; none where it has none."""
+    looking = open_source(env, stream)
+    try:
+        return cast("HeldSource", looking).hold(group)[0] if hasattr(looking, "hold") else {}
     finally:
         looking.close()
 

@@ -17,6 +17,7 @@ from ematix_core.store.process import ProcessIdentity
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from ematix_core.backends.stream_protocols import Positions
     from ematix_core.model.stream import Stream
     from ematix_core.store import RunStore
     from ematix_core.streaming.control import Landed
@@ -123,6 +124,12 @@ class Statistics:
         """See Observer."""
         meter = self._meters[target]
         meter.behind, meter.status, meter.error = behind, "running", ""
+
+    def stands(self, target: str, behind: int | None, positions: Positions) -> None:
+        """See Observer."""
+        meter = self._meters[target]
+        meter.behind = meter.behind if behind is None else behind
+        meter.positions |= positions
 
     def failed(self, target: str, error: str, retry_in: float) -> None:
         """See Observer."""

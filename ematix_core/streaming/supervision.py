@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
 
-    from ematix_core.backends.stream_protocols import Start
+    from ematix_core.backends.stream_protocols import Positions, Start
     from ematix_core.engine.progress import Progress
     from ematix_core.model.connection import ConnectionLookup
     from ematix_core.model.job import Target
@@ -188,6 +188,10 @@ class _Supervised:
         """Pass it on."""
         self._failures = 0
         self._observer.idle(target, behind)
+
+    def stands(self, target: str, behind: int | None, positions: Positions) -> None:
+        """Pass it on."""
+        self._observer.stands(target, behind, positions)
 
     def failed(self, target: str, error: str, retry_in: float) -> None:
         """Count, and pass it on."""

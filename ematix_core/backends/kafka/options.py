@@ -23,6 +23,8 @@ _KNOWN: dict[str, Any] = {
 }  # fmt: skip
 _ANONYMOUS = "ematix"
 """The driver wants the name of a group, also where none is joined and nothing is committed."""
+_SESSION_MS = 45_000
+"""What `session.timeout.ms` is unless set: https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class StreamOptions:
             if self.instance:
                 config["group.instance.id"] = self.instance
         return config
+
+
+def session_seconds(config: Mapping[str, Any]) -> float:
+    """Return how long a silent member keeps its partitions, by its own configuration, as all of a group have it."""
+    return int(config.get("session.timeout.ms", _SESSION_MS)) / 1000
 
 
 def stream_options(query: StreamQuery, where: str) -> StreamOptions:

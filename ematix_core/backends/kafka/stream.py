@@ -13,7 +13,7 @@ from ematix_core.backends.kafka.failures import GONE, LOST, translate
 from ematix_core.backends.kafka.membership import Came, Membership
 from ematix_core.backends.kafka.messages import collector_at_rest, name_of, parted
 from ematix_core.backends.kafka.offsets import Cluster, places, split
-from ematix_core.backends.kafka.options import stream_options
+from ematix_core.backends.kafka.options import session_seconds, stream_options
 from ematix_core.backends.kafka.settings import settings_of
 from ematix_core.backends.stream_protocols import Start, order_of, up_to
 from ematix_core.errors import ConfigError, MissingSourceError
@@ -90,6 +90,9 @@ class KafkaStream:
     def assigned(self) -> Sequence[str]:
         """Return the names of the partitions that are this consumer's."""
         return list(self._buffer.assigned)
+
+    def silence(self) -> float:
+        return session_seconds(self._line.configured(self._options.client))
 
     def poll(self, limits: PollLimits) -> Polled | None:
         self._ready()

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.objects.arrivals import Arrivals, Key, Old
@@ -25,7 +25,7 @@ from ematix_core.backends.tailing import (
     only_position,
     wait_for_rows,
 )
-from ematix_core.errors import MissingSourceError, SourceError
+from ematix_core.errors import BadRowError, MissingSourceError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -183,6 +183,9 @@ class DirectoryTail:
             if self._rows is None and not self._begin_file(current):
                 return None
             rows = self._rows.take(limits) if self._rows is not None else None
+        except BadRowError as error:
+            self._rows = None
+            raise _of_stream(error, current, self._row) from error.__cause__
         except BaseException:
             self._rows = None
             raise
@@ -279,6 +282,19 @@ class DirectoryTail:
 
 def _key(file: StoredFile) -> Key:
     return file.modified, file.path, file.size
+
+
+def _of_stream(error: BadRowError, key: Key, rows: int) -> BadRowError:
+    """Return the error of a job as that of a stream, which leaves no lines out. `rows`: read of the file before."""
+    shown, apart = error.hint.partition("\n")[0], 'by a job with on_bad_rows="quarantine"'
+    hint = f"Correct the file; or move it away, and load it {apart}. Then consume again."
+    if rows:  # the file may not change any more
+        behind = datetime.fromtimestamp(key[0] // _BILLION, UTC) + timedelta(microseconds=key[0] % _BILLION // 1000 + 1)
+        hint = (
+            f"{rows} rows before it have been read. Load the rest of the file {apart}, and go on behind it, once: "
+            f"flow consume NAME --from {behind.isoformat()}"
+        )
+    return BadRowError(error.what, where=error.where, hint=f"{shown}\nA stream leaves no line of a file out. {hint}")
 
 
 def _moment(changed: int) -> str:

@@ -11,7 +11,7 @@ from ematix_provider.operators.dag_runs import carrier
 from ematix_provider.operators.site import EmatixOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from logging import Logger
 
     from airflow.sdk import Context
@@ -157,6 +157,9 @@ class _Log:
         """Tell what was not told yet."""
         if self._records.get(target):
             self._tell(target)
+
+    def stands(self, target: str, behind: int | None, positions: Mapping[str, Any]) -> None:
+        """Do nothing: `flow streams` tells it."""
 
     def failed(self, target: str, error: str, retry_in: float) -> None:
         """Do nothing: the stream itself says so in the log."""

@@ -103,6 +103,38 @@ def test_streams_of_a_toml_file_are_consumed(flow: Flow, clicks: Path) -> None:
     assert "Did you mean 'cheap'" in flow("consume", "streams.toml", "cheep").stderr
 
 
+COMMANDS = (
+    "list", "validate", "plan cheap", "dlq list cheap", "dlq show cheap/x", "dlq replay cheap --all",
+    "dlq park cheap --all", "dlq purge cheap --yes", "pause cheap", "resume cheap", "streams list",
+    "streams show cheap",
+)  # fmt: skip
+REFUSED = {
+    "plan cheap": "Its plan: flow streams show cheap", "dlq show cheap/x": "no dead letter",
+    "dlq replay cheap --all": "Mend them at the source",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("given", ["positional", "option", "settings"])
+def test_streams_of_a_toml_file_are_operated_as_those_of_a_module(given: str, flow: Flow, folder: Path) -> None:
+    (folder / "in").mkdir()
+    (folder / "in" / "1.json").write_text('{"id": 1, "price": 1}\n')
+    (folder / "streams.toml").write_text(TOML + 'on_error = "dead_letter"\n')
+    if given == "settings":
+        (folder / "ematix.toml").write_text('[project]\nmodules = ["streams.toml"]\n')
+    assert flow("consume", "-m", "streams.toml", "--until-idle").exit_code == 0
+    for command in COMMANDS:
+        words = command.split()
+        at = 2 if words[0] in {"dlq", "streams"} else 1
+        if given == "option" or (given == "positional" and command == "streams list"):  # which takes no name
+            words += ["-m", "streams.toml"]
+        elif given == "positional":
+            words.insert(at, "streams.toml")
+        done = flow(*words)
+        says = REFUSED.get(command)
+        assert done.exit_code == (2 if says else 0), (words, done.output)
+        assert (says or "") in done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [("clics", "Did you mean 'clicks'"), ("orders", "is run by: flow run orders")],

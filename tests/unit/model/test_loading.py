@@ -10,7 +10,8 @@ import pytest
 
 from ematix_core import Project
 from ematix_core.errors import DeclarationError, ProjectError
-from ematix_core.model.loading import load, own_files
+from ematix_core.model.loading import own_files
+from ematix_core.model.sources import load
 
 if TYPE_CHECKING:
     from pathlib import Path

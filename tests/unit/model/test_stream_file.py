@@ -8,7 +8,7 @@ import pytest
 
 import ematix_core as ematix
 from ematix_core.errors import DeclarationError, ProjectError
-from ematix_core.model.stream_file import load_streams
+from ematix_core.model.project import Project
 from ematix_core.types import BigInt, Numeric, Text
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def written(folder: Path, text: str) -> str:
 
 
 def test_a_file_declares_what_python_would(tmp_path: Path) -> None:
-    project = load_streams(written(tmp_path, FILE))
+    project = Project.load(written(tmp_path, FILE))
     found = project.streams["clicks"]
     events = project.connections["events"]
     assert (found.source, found.targets[0].connection) == (events, "warehouse")
@@ -76,16 +76,28 @@ def test_a_file_declares_what_python_would(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said_with_the_near_name(before: str, after: str, says: str, tmp_path: Path) -> None:
     assert before in FILE
     with pytest.raises((DeclarationError, ProjectError), match=says):
-        load_streams(written(tmp_path, FILE.replace(before, after)))
+        Project.load(written(tmp_path, FILE.replace(before, after)))
 
 
 def test_a_file_that_cannot_be_read_or_has_no_stream_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"there is no file .*missing\.toml"):
-        load_streams(tmp_path / "missing.toml")
+        Project.load(tmp_path / "missing.toml")
     with pytest.raises(ProjectError, match=r"cannot read .*streams\.toml"):
-        load_streams(written(tmp_path, "[streams"))
+        Project.load(written(tmp_path, "[streams"))
     with pytest.raises(ProjectError, match="declares no stream"):
-        load_streams(written(tmp_path, FILE.split("[streams.clicks]", maxsplit=1)[0]))
+        Project.load(written(tmp_path, FILE.split("[streams.clicks]", maxsplit=1)[0]))
+    (tmp_path / "ematix.toml").write_text("[project]\nmodules = []\n")
+    with pytest.raises(ProjectError, match=r"ematix\.toml has settings, and declares no stream"):
+        Project.load(tmp_path / "ematix.toml")
+
+
+def test_what_is_good_of_a_file_and_of_modules_beside_it_is_loaded(tmp_path: Path) -> None:
+    text = FILE + '[streams.bad]\nsource = "events"\non_error = "never"\ntarget = "w"\ntarget_table = "b"\n'
+    project, messages = Project.load_good(written(tmp_path, text))
+    assert list(project.streams) == ["clicks"]
+    assert "bad" in messages[0]
+    project, messages = Project.load_good(written(tmp_path, "[streams"), "nowhere")
+    assert (dict(project.streams), len(messages)) == ({}, 2)
 
 
 WINDOW = """
@@ -101,7 +113,7 @@ window = { name = "tumbling", size = "1 minute", on = "seen", by = ["who"], aggr
 
 
 def test_a_window_of_a_file_is_the_one_that_python_makes(tmp_path: Path) -> None:
-    found = load_streams(written(tmp_path, WINDOW)).streams["clicks"]
+    found = Project.load(written(tmp_path, WINDOW)).streams["clicks"]
     assert found == ematix.stream(
         "clicks", source="events", source_query="clicks", target="warehouse", target_table="per_minute", mode="merge",
         state="lake", window=ematix.tumbling("1 minute", on="seen", by="who", aggregate={"n": "count"}),
@@ -120,7 +132,7 @@ def test_a_window_of_a_file_is_the_one_that_python_makes(tmp_path: Path) -> None
 )
 def test_what_is_wrong_with_a_window_is_said(before: str, after: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match=f"(?s){says}.*"):
-        load_streams(written(tmp_path, WINDOW.replace(before, after)))
+        Project.load(written(tmp_path, WINDOW.replace(before, after)))
 
 
 JOIN = """
@@ -156,7 +168,7 @@ transform_sql = "SELECT order_id, amount FROM source"
 
 
 def test_a_join_of_a_file_is_the_one_that_python_makes(tmp_path: Path) -> None:
-    project = load_streams(written(tmp_path, JOIN))
+    project = Project.load(written(tmp_path, JOIN))
     found, events = project.streams["paid"], project.connections["events"]
     assert found.join is not None
     schema = found.join.left.schema
@@ -192,13 +204,13 @@ def test_a_join_of_a_file_is_the_one_that_python_makes(tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_join_is_said_with_its_place(before: str, after: str, says: str, tmp_path: Path) -> None:
     assert before in JOIN
     with pytest.raises((DeclarationError, ProjectError), match=f"(?s){says}"):
-        load_streams(written(tmp_path, JOIN.replace(before, after)))
+        Project.load(written(tmp_path, JOIN.replace(before, after)))
 
 
 def test_a_window_goes_behind_the_join_of_a_file(tmp_path: Path) -> None:
     window = 'window = { name = "tumbling", size = "1 minute", on = "ordered_at", aggregate = { n = "count" } }'
     text = JOIN.replace('target_table = "paid"', f'target_table = "paid"\n{window}')
-    found = load_streams(written(tmp_path, text)).streams["paid"]
+    found = Project.load(written(tmp_path, text)).streams["paid"]
     assert found.window == ematix.tumbling("1 minute", on="ordered_at", aggregate={"n": "count"})
     assert found.join is not None
 
@@ -212,7 +224,7 @@ def test_a_window_goes_behind_the_join_of_a_file(tmp_path: Path) -> None:
 )
 def test_a_join_and_its_sides_are_tables(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match=says):
-        load_streams(written(tmp_path, f"[streams.paid]\n{text}\n"))
+        Project.load(written(tmp_path, f"[streams.paid]\n{text}\n"))
 
 
 CALLING = """
@@ -259,7 +271,7 @@ def test_functions_are_found_beside_the_file(folder_of_its_own: Path) -> None:
     for folder in ("one", "two"):  # in each a module of the same name, which is another one
         (folder_of_its_own / folder).mkdir()
         text = MODULE.replace("other = 1", f"other = {folder!r}")
-        found = load_streams(functions(folder_of_its_own / folder, "toml_prices", text)).streams["clicks"]
+        found = Project.load(functions(folder_of_its_own / folder, "toml_prices", text)).streams["clicks"]
         assert [one.name for one in found.functions] == ["margin", "spread"]
         assert [one.name for one in found.enrich] == ["with_country"]
         assert found.enrich[0].function.__globals__["other"] == folder
@@ -268,10 +280,10 @@ def test_functions_are_found_beside_the_file(folder_of_its_own: Path) -> None:
 def test_functions_of_a_package_and_of_installed_modules_are_found(folder_of_its_own: Path) -> None:
     path = functions(folder_of_its_own, "toml_lib.prices")
     (folder_of_its_own / "toml_lib" / "__init__.py").write_text("")
-    found = load_streams(path).streams["clicks"]
+    found = Project.load(path).streams["clicks"]
     assert found.enrich[0].function.__module__ == "toml_lib.prices"
     text = CALLING.replace('enrich = "{module}', 'enrich = "copy').replace("with_country", "copy")
-    found = load_streams(written(folder_of_its_own, text.format(module="toml_lib.prices"))).streams["clicks"]
+    found = Project.load(written(folder_of_its_own, text.format(module="toml_lib.prices"))).streams["clicks"]
     assert found.enrich[0].name == "copy"
 
 
@@ -293,9 +305,9 @@ def test_a_function_that_is_none_is_refused(before: str, after: str, says: str, 
     functions(folder_of_its_own, "toml_prices")
     assert before in CALLING
     with pytest.raises((DeclarationError, ProjectError), match=f"(?s){says}"):
-        load_streams(written(folder_of_its_own, CALLING.replace(before, after).format(module="toml_prices")))
+        Project.load(written(folder_of_its_own, CALLING.replace(before, after).format(module="toml_prices")))
 
 
 def test_a_module_that_raises_is_told_with_its_line(folder_of_its_own: Path) -> None:
     with pytest.raises(ProjectError, match=r"(?s)stream clicks.*toml_broken.py.*ZeroDivisionError"):
-        load_streams(functions(folder_of_its_own, "toml_broken", "1 / 0"))
+        Project.load(functions(folder_of_its_own, "toml_broken", "1 / 0"))

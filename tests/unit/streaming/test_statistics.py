@@ -60,6 +60,16 @@ def test_latency_positions_and_errors_are_those_of_the_last_batch() -> None:
     assert (meter.status, meter.error, meter.positions) == ("running", "", {"a": 1, "b": 2})
 
 
+def test_where_a_consumer_stands_is_kept(files: Connection, store: Connection, tmp_path: Path) -> None:
+    stream = ematix.stream("clicks", source=files, source_query="*.json", target=store, target_table="a")
+    with open_store(f"sqlite:///{tmp_path}/runs.db") as runs:
+        statistics = Statistics(runs, stream)
+        statistics.stands("a", 3, {"p:0": 1})
+        statistics.stands("a", None, {"p:1": 2})
+        told = statistics.meters()["a"]
+    assert (told["behind"], told["positions"]) == (3, {"p:0": 1, "p:1": 2})
+
+
 def test_the_store_has_the_state_of_each_target(files: Connection, store: Connection, tmp_path: Path) -> None:
     stream = ematix.stream(
         "clicks", source=files, source_query="*.json",
