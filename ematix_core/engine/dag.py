@@ -54,14 +54,13 @@ def run_workflow(
     A job starts as soon as the jobs among these that it depends on have succeeded, at most `parallel` at a time and as
     many of a pool as the settings say; one whose upstream did not succeed is skipped. Failures do not raise. On Ctrl-C
     the running jobs are rolled back, and the status is `cancelled`. A whole workflow counts for triggers: it is refused
-    while another run of it is open. `cause`: why it runs, a line each, for people.
-    `done`: names of jobs that have succeeded already and are not run.
-    The other parameters: see `run_job`.
+    while another run of it is open. `cause`: why it runs, a line each, for people. `done`: names of jobs that have
+    succeeded already and are not run. The other parameters: see `run_job`.
     """
     settings = settings or Settings.load()
-    jobs = work.jobs if isinstance(work, Workflow) else tuple(work)
+    work = work if isinstance(work, Workflow) else tuple(work)
     require_short(trigger=trigger, slice=slice)
-    names = [] if isinstance(work, Workflow) else [job.name for job in jobs]
+    names = [] if isinstance(work, Workflow) else [job.name for job in work]
     name = work.name if isinstance(work, Workflow) else joined(names)
     started = time.monotonic()
     with ExitStack() as stack:
@@ -78,9 +77,7 @@ def run_workflow(
             "clock": clock, "trigger": trigger, "workflow_run_id": record.workflow_run_id, "slice": slice,
             "parameters": parameters, "lock_wait": lock_wait,
         }  # fmt: skip
-        pool = work.pool if isinstance(work, Workflow) else ""
-        slots: Slots[Job] = Slots(parallel, settings.pools)
-        dag = _Dag(jobs, store, options, slots=slots, pool=pool, button=button, done=done)
+        dag = _Dag(work, store, options, slots=Slots(parallel, settings.pools), button=button, done=done)
         outcomes, status = dag.run()
         store.finish_workflow(record.workflow_run_id, status, error=dag.error)
     seconds = time.monotonic() - started
@@ -92,19 +89,18 @@ class _Dag:
 
     def __init__(
         self,
-        jobs: tuple[Job, ...],
+        work: Workflow | tuple[Job, ...],
         store: RunStore,
         options: dict[str, Any],
         *,
         slots: Slots[Job],
-        pool: str,
         button: Cancellation,
         done: Collection[str],
     ) -> None:
-        """`pool`: of jobs that name none."""
+        jobs, self._pool = (work.jobs, work.pool) if isinstance(work, Workflow) else (work, "")
         self._jobs = {job.name: job for job in jobs}
         self._order = Order({job.name: job.depends_on for job in jobs}, done)
-        self._slots, self._pool = slots, pool
+        self._slots = slots
         self._offered: set[str] = set()
         self._store = store
         self._options = options
