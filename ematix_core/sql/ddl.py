@@ -162,7 +162,7 @@ def _indexes(wanted: Wanted, dialect: Dialect) -> list[tuple[str, str, str]]:
     if wanted.current and dialect.partial_indexes:
         current = build.create_index(f"{table.name}_current", table, key, unique=True, where=wanted.current)
         made.append((current, "one current row a key, kept by the system"))
-    if wanted.current and wanted.dated and dialect.indexes_keys:
+    if wanted.current and dialect.indexes_keys and (wanted.dated or not dialect.partial_indexes):
         made.append((build.create_index(f"{table.name}_versions", table, key), fast))
     known = {wanted.primary_key, *wanted.unique} if dialect.declares_keys else set()
     if not wanted.current and dialect.indexes_keys and key and key not in known:

@@ -145,6 +145,12 @@ def test_history_gets_an_index_on_current_keys_where_the_system_has_partial_ones
     assert plan_ddl(rows, None, DUCKDB, "error").later == []
 
 
+def test_history_gets_an_index_on_all_versions_where_there_are_no_partial_ones() -> None:
+    rows = wanted(merge_key=("k",), current="is_current")
+    without = replace(SQLITE, partial_indexes=False)
+    assert flat(plan_ddl(rows, None, without, "error"))[1:] == ['CREATE INDEX "t_versions" ON "t"("k")']
+
+
 def test_merge_key_gets_an_index_unless_it_is_declared_already() -> None:
     assert "UNIQUE INDEX" in flat(plan_ddl(wanted(merge_key=("k",)), None, SQLITE, "error"))[1]
     declared = wanted(merge_key=("k",), primary_key=("k",))
