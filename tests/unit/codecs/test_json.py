@@ -139,6 +139,55 @@ def test_columns_that_nobody_declared_are_found_and_widened() -> None:
     assert kinds(b"{}") == ["a: double", "at: string", "b: string", "c: struct<d: list<item: int64>, e: int64>"]
 
 
+BIG = 1234567890123456789
+
+
+@pytest.mark.parametrize(
+    ("whole", "odd"),
+    [
+        (BIG, "1.5"),
+        (-BIG, "1e3"),
+        (2**53, "0.5"),
+        (BIG, str(10**30)),
+        (7, str(10**30)),
+        (1, str(2**63)),
+        (BIG, '"abc"'),
+    ],
+)
+@pytest.mark.parametrize("form", ['{"x": %s}', '{"x": [%s, null]}', '{"x": {"y": [{"z": %s}]}}'])
+@pytest.mark.parametrize("batch", [1, 1_000])
+def test_whole_numbers_that_a_double_would_bend_keep_their_digits(form: str, whole: int, odd: str, batch: int) -> None:
+    reader = decoder(Format(), topic="t")
+    texts = [odd, *(str(whole + number) for number in range(100))]
+    for _ in range(2):
+        found = [
+            reader.decode(pa.array([(form % text).encode() for text in texts[start : start + batch]], pa.binary()))
+            for start in range(0, len(texts), batch)
+        ]
+        assert all(one.bad == () for one in found)
+        rows = [str(row["x"]) for one in found for row in one.rows.to_pylist()]
+        assert all(text.rstrip("0") in row for text, row in zip(texts[1:], rows[1:], strict=True)), rows[:3]
+        assert len(set(rows)) == len(rows)
+
+
+def test_doubles_stay_doubles_beside_whole_numbers_that_they_hold_and_large_fractions() -> None:
+    reader = decoder(Format(), topic="t")
+    messages = [b'{"a": 1.5, "b": 1e20, "id": 9007199254740993}', b'{"a": 9007199254740991, "b": 7, "id": 1}']
+    for _ in range(2):
+        rows = reader.decode(pa.array(messages * 50, pa.binary())).rows
+        assert [str(field.type) for field in rows.schema] == ["double", "double", "int64"]
+        assert rows.to_pylist()[:2] == [
+            {"a": 1.5, "b": 1e20, "id": 9007199254740993}, {"a": 9007199254740991.0, "b": 7.0, "id": 1},
+        ]  # fmt: skip
+
+
+def test_a_column_of_doubles_becomes_text_when_a_later_batch_has_a_whole_number_beyond_them() -> None:
+    reader = decoder(Format(), topic="t")
+    assert reader.decode(pa.array([b'{"a": 1.5}'], pa.binary())).rows.schema.field("a").type == pa.float64()
+    rows = reader.decode(pa.array([b'{"a": %d}' % (BIG + n) for n in range(99)], pa.binary())).rows
+    assert rows.column("a").to_pylist() == [str(BIG + n) for n in range(99)]
+
+
 def test_a_bad_message_teaches_no_columns() -> None:
     decoded = decoder(Format(), topic="t").decode(pa.array([b'{"a": 1}', b'{"b": 2'], pa.binary()))
     assert decoded.rows.schema.names == ["a"]
