@@ -57,7 +57,21 @@ def parse(message: bytes) -> dict[str, Any]:
         raise ValueError(f"malformed JSON: {error}") from error
     if not isinstance(value, dict):
         raise ValueError(f"the message is {_described(value)}, not a JSON object")  # noqa: TRY004 - a fault of the data
+    if "\\u" in text:  # only an escape makes half of a surrogate pair
+        _require_names(value)
     return value
+
+
+def _require_names(value: object) -> None:
+    """Raise ValueError for the name of a field, at any depth, that no column can have: it is no Unicode."""
+    if isinstance(value, list):
+        for inner in value:
+            _require_names(inner)
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not name.isascii() and any("\ud800" <= one <= "\udfff" for one in name):
+                raise ValueError(f"field {name!r}: a lone surrogate is no character")
+            _require_names(inner)
 
 
 def _described(value: object) -> str:

@@ -91,6 +91,8 @@ def test_a_value_that_does_not_fit_makes_its_message_bad_and_names_the_field(
         (b'{"x": 1} {"x": 2}', "malformed JSON: Extra data"),
         (b'{"x": "\xff"}', "no UTF-8: byte 7 is 0xff"),
         (b'\xef\xbb\xbf{"x": 1}', "malformed JSON: Unexpected UTF-8 BOM"),
+        (b'{"x": 1, "\\uD800": 1}', "field '\\ud800': a lone surrogate is no character"),
+        (b'{"x": 1, "y": [{"a\\udfff": 1}]}', "field 'a\\udfff': a lone surrogate is no character"),
         (b'{"y": 1}', "field 'x' is missing or null, and the column is not nullable"),
         (b'{"x": null}', "field 'x' is missing or null, and the column is not nullable"),
     ],
@@ -192,6 +194,20 @@ def test_a_bad_message_teaches_no_columns() -> None:
     decoded = decoder(Format(), topic="t").decode(pa.array([b'{"a": 1}', b'{"b": 2'], pa.binary()))
     assert decoded.rows.schema.names == ["a"]
     assert [one.row for one in decoded.bad] == [1]
+
+
+def test_half_of_a_surrogate_pair_in_a_name_or_a_value_makes_its_message_alone_bad() -> None:
+    messages = [
+        b'{"a": "\\ud83d\\ude00"}',
+        b'{"\\ud800": 1}',
+        b'{"a": "\\ud800"}',
+        b'{"a": {"\\ud800": 1}}',
+        b'{"a": "b"}',
+    ]
+    for batch in (messages, messages[:2], messages[1:2]):
+        decoded = decoder(Format(), topic="t").decode(pa.array(batch, pa.binary()))
+        assert all("a lone surrogate is no character" in one.error for one in decoded.bad)
+        assert len(decoded.bad) == sum("ud800" in str(message) for message in batch)
 
 
 def write(kind: type[types.ColumnType], *values: object) -> list[Any]:
