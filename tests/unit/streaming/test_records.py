@@ -17,14 +17,9 @@ from ematix_core.types import Text
 def test_the_reason_of_a_letter_quotes_half_of_a_surrogate_pair_as_its_escape(
     message: bytes, columns: tuple[Column, ...]
 ) -> None:
-    polled = pa.record_batch(
-        {
-            "value": pa.array([b'{"u": "good"}', message], pa.binary()),
-            "_key": pa.array([None, b"\xed\xa0\x80"], pa.binary()),
-            "_offset": [0, 1],
-            "_event_ts": pa.array([None, None], pa.timestamp("us", "UTC")),
-        }
-    )
+    values = pa.array([b'{"u": "good"}', message], pa.binary())
+    keys = pa.array([None, b"\xed\xa0\x80"], pa.binary())
+    polled = pa.RecordBatch.from_arrays([values, keys, pa.array([0, 1])], names=["value", "_key", "_offset"])
     records = Reading(decoder(Format(columns=columns), topic="t"), "value").read(Polled(polled, {}))
     assert records.rows.column("u").to_pylist() == ["good"]
     assert records.letters is not None
