@@ -72,7 +72,9 @@ class JsonEnvelopes:
         """Return the fields of the rows, or what is wrong with the schema."""
         if schema not in self._known:
             try:
-                self._known[schema] = _fields_of(json.loads(schema))
+                parsed = json.loads(schema)
+                json.dumps(parsed, ensure_ascii=False).encode()  # half of a surrogate pair names no field
+                self._known[schema] = _fields_of(parsed)
             except (KeyError, TypeError, ValueError) as error:
                 self._known[schema] = f"its schema is not that of a change event of Debezium: {error!r}"
         return self._known[schema]
@@ -148,7 +150,9 @@ def _rewritten(message: bytes) -> bytes:
         return message
     if fields.keys() != {"schema", "payload"}:
         return message
-    schema, payload = (json_exact.text_of(fields[name]).encode() for name in ("schema", "payload"))
+    # Half of a surrogate pair becomes its escape again, as it stood in the message.
+    texts = (json_exact.text_of(fields[name]) for name in ("schema", "payload"))
+    schema, payload = (text.encode(errors="backslashreplace") for text in texts)
     return _SCHEMA + schema + _PAYLOAD + payload + b"}"
 
 

@@ -130,7 +130,7 @@ def _decoded(texts: Values) -> Values:
 
 @dataclass(frozen=True)
 class JsonColumn:
-    """A column of JSON messages. A `loose` one takes values of other kinds as their JSON text."""
+    """A column of JSON messages. Texts in a `loose` one take values of other kinds as their JSON text."""
 
     name: str
     type: type[ColumnType]

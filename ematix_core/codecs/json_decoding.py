@@ -99,7 +99,7 @@ class InferringJsonDecoder:
             return decode(values, self._found.columns())
         known = [column for column in self._found.columns() if json_fast.can_read([column])]
         table = json_fast.parse(values, known, unexpected="infer")
-        if table is not None and self._found.covers(table):
+        if table is not None and merged(self._found, found_in_table(table, values)) == self._found:
             rows = json_fast.rows_of(table, self._found.columns())
             if rows is not None:
                 return Decoded(rows)
@@ -110,7 +110,7 @@ class InferringJsonDecoder:
         """Widen what is known by these messages; those that cannot be read tell nothing."""
         table = json_fast.parse(values, (), unexpected="infer")
         if table is not None:
-            self._found = merged(self._found, found_in_table(table))
+            self._found = merged(self._found, found_in_table(table, values))
         elif len(values) <= FEW:
             self._found = merged(self._found, found_in_messages(values.to_pylist()))
         else:

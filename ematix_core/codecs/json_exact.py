@@ -57,7 +57,21 @@ def parse(message: bytes) -> dict[str, Any]:
         raise ValueError(f"malformed JSON: {error}") from error
     if not isinstance(value, dict):
         raise ValueError(f"the message is {_described(value)}, not a JSON object")  # noqa: TRY004 - a fault of the data
+    if "\\u" in text:  # only an escape makes half of a surrogate pair
+        _require_names(value)
     return value
+
+
+def _require_names(value: object) -> None:
+    """Raise ValueError for the name of a field, at any depth, that no column can have: it is no Unicode."""
+    if isinstance(value, list):
+        for inner in value:
+            _require_names(inner)
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not name.isascii() and any("\ud800" <= one <= "\udfff" for one in name):
+                raise ValueError(f"field {name!r}: a lone surrogate is no character")
+            _require_names(inner)
 
 
 def _described(value: object) -> str:
@@ -117,17 +131,17 @@ def build(values: list[Any], kind: type[ColumnType], *, loose: bool = False) -> 
     """Return parsed values as an array of the column type. Raises MisfitError or ArrowInvalid when one does not fit."""
     nested = _NESTED.get(kind.kind)
     if nested is not None:
-        return nested(values, kind)
+        return nested(values, kind, loose)
     if loose and kind.kind == "text":
         return _texts([v if v is None or type(v) is str else text_of(v) for v in values])
     return finished(_leaves([None if v is None else _leaf(v, kind) for v in values], kind), kind)
 
 
-def _build_nulls(values: list[Any], _kind: type[ColumnType]) -> Values:
+def _build_nulls(values: list[Any], _kind: type[ColumnType], _loose: bool) -> Values:  # noqa: FBT001 - as the others
     return pa.array([None if v is None else _misfit("nothing but null was expected") for v in values], pa.null())
 
 
-def _build_json(values: list[Any], kind: type[ColumnType]) -> Values:
+def _build_json(values: list[Any], kind: type[ColumnType], _loose: bool) -> Values:  # noqa: FBT001 - as the others
     texts = [None if v is None else text_of(v) for v in values]
     return arrow.ExtensionArray.from_storage(kind.to_arrow(), _texts(texts))
 
@@ -210,9 +224,9 @@ def _offsets(lengths: list[int | None]) -> Values:
     return pa.array([*ends, end], pa.int32())
 
 
-def _build_lists(values: list[Any], kind: type[ColumnType]) -> Values:
+def _build_lists(values: list[Any], kind: type[ColumnType], loose: bool) -> Values:  # noqa: FBT001 - as the others
     lists = [v if v is None or isinstance(v, list) else _misfit(f"it is {_described(v)}") for v in values]
-    items = build([item for one in lists if one is not None for item in one], kind.parameters["item"])
+    items = build([item for one in lists if one is not None for item in one], kind.parameters["item"], loose=loose)
     offsets = _offsets([None if one is None else len(one) for one in lists])
     return arrow.ListArray.from_arrays(offsets, items, type=kind.to_arrow())
 
@@ -221,26 +235,28 @@ def _objects(values: list[Any]) -> list[dict[str, Any] | None]:
     return [v if v is None or isinstance(v, dict) else _misfit(f"it is {_described(v)}") for v in values]
 
 
-def _build_structs(values: list[Any], kind: type[ColumnType]) -> Values:
+def _build_structs(values: list[Any], kind: type[ColumnType], loose: bool) -> Values:  # noqa: FBT001 - as the others
     objects = _objects(values)
     fields = kind.parameters["fields"]
-    arrays = [build([None if one is None else one.get(name) for one in objects], inner) for name, inner in fields]
+    arrays = [
+        build([None if one is None else one.get(name) for one in objects], inner, loose=loose) for name, inner in fields
+    ]
     struct: Any = kind.to_arrow()  # iterates over its fields, which the stubs do not know
     mask = pa.array([one is None for one in objects], pa.bool_())
     return arrow.StructArray.from_arrays(arrays, fields=list(struct), mask=mask)
 
 
-def _build_maps(values: list[Any], kind: type[ColumnType]) -> Values:
+def _build_maps(values: list[Any], kind: type[ColumnType], loose: bool) -> Values:  # noqa: FBT001 - as the others
     objects = _objects(values)
     entries = [entry for one in objects if one is not None for entry in one.items()]
     numbers = is_whole(kind.parameters["key"]) or kind.parameters["key"].kind == "numeric"
     keys = build([Number(key) if numbers else key for key, _ in entries], kind.parameters["key"])
-    items = build([item for _, item in entries], kind.parameters["value"])
+    items = build([item for _, item in entries], kind.parameters["value"], loose=loose)
     offsets = _offsets([None if one is None else len(one) for one in objects])
     return arrow.MapArray.from_arrays(offsets, keys, items, type=kind.to_arrow())
 
 
-_NESTED: dict[str, Callable[[list[Any], type[ColumnType]], Values]] = {
+_NESTED: dict[str, Callable[[list[Any], type[ColumnType], bool], Values]] = {
     "unknown": _build_nulls,
     "json": _build_json,
     "array": _build_lists,

@@ -1,9 +1,10 @@
 """The columns of JSON messages that nobody declared: as they are found, kept, and widened from batch to batch.
 
 true and false are Boolean; whole numbers of 64 bits BigInt; other numbers Double; texts Text, dates and times too;
-objects Struct; lists Array. BigInt widens to Double. Whatever else does not go together becomes Text, in which a value
-that is no text is its JSON text. A number that 64 bits do not hold counts as text. A field that was only ever null or
-an empty object is Unknown.
+objects Struct; lists Array. BigInt widens to Double as long as no whole number is beyond 53 bits, in whose place a
+double would hold another one. Whatever else does not go together becomes Text, in which a value that is no text is its
+JSON text. A number that 64 bits do not hold counts as text. A field that was only ever null or an empty object is
+Unknown.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ematix_core.codecs.json_columns import JsonColumn, parsed_type
+from ematix_core.codecs.arrays import Values, compute
+from ematix_core.codecs.json_columns import JsonColumn
 from ematix_core.codecs.json_exact import Number, parse
-from ematix_core.types import Array, BigInt, Boolean, Double, Struct, Text, Unknown
+from ematix_core.types import Array, BigInt, Boolean, Double, Numeric, Struct, Text, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
     from ematix_core.types import ColumnType
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+_EXACT = 2**53 - 1
+"""Whole numbers up to it, and down to its opposite, are doubles that stand for no other whole number."""
+_WIDE: type[ColumnType] = Numeric[19, 0]
+"""Stands for BigInt in what was found when there are numbers beyond `_EXACT`; the column is BigInt."""
+_LONG_NUMBER = r"[:,\[\s]-?[0-9]{16,}\s*[,}\]]"
+"""A whole number that may be beyond `_EXACT`, in JSON; a text can look the same."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,15 @@ class Found:
 
     def columns(self) -> tuple[JsonColumn, ...]:
         """Return the columns, which take NULL, and other kinds of values where they are Text."""
-        return tuple(JsonColumn(name, kind, loose=True) for name, kind in self.types.items())
+        return tuple(JsonColumn(name, _read_as(kind), loose=True) for name, kind in self.types.items())
 
-    def covers(self, table: pa.Table) -> bool:
-        """Say whether what the parser read has just the known columns, with the types that they are read as."""
-        kinds = {column.name: column.type for column in table.schema}
-        return kinds == {name: parsed_type(kind) for name, kind in self.types.items()}
+
+def _read_as(kind: type[ColumnType]) -> type[ColumnType]:
+    if kind.kind == "array":
+        return Array[_read_as(kind.parameters["item"])]
+    if kind.kind == "struct":
+        return Struct[tuple((name, _read_as(inner)) for name, inner in kind.parameters["fields"])]
+    return BigInt if kind is _WIDE else kind
 
 
 def merged(one: Found, other: Found) -> Found:
@@ -60,8 +71,8 @@ def widened(one: type[ColumnType], other: type[ColumnType]) -> type[ColumnType]:
         return one
     if one is Unknown:
         return other
-    if {one, other} == {BigInt, Double}:
-        return Double
+    if {one, other} in ({BigInt, Double}, {BigInt, _WIDE}):
+        return other if one is BigInt else one
     if one.kind == other.kind == "array":
         return Array[widened(one.parameters["item"], other.parameters["item"])]
     if one.kind == other.kind == "struct":
@@ -69,19 +80,45 @@ def widened(one: type[ColumnType], other: type[ColumnType]) -> type[ColumnType]:
     return Text
 
 
-def found_in_table(table: pa.Table) -> Found:
-    """Return the columns of what pyarrow's parser inferred."""
-    return Found({column.name: _of_arrow(column.type) for column in table.schema})
+def found_in_table(table: pa.Table, messages: Values) -> Found:
+    """Return the columns of what pyarrow's parser made of the messages.
+
+    It takes whole numbers for doubles beside a fraction, and where 64 bits do not hold them. So where a double is as
+    large as those that would be bent, the messages with a number that is long enough are read exactly.
+    """
+    arrays: dict[str, Values] = {name: table.column(name).combine_chunks() for name in table.schema.names}
+    found = Found({name: _of_array(array) for name, array in arrays.items()})
+    if not any(map(_may_be_bent, arrays.values())):
+        return found
+    long = messages.filter(compute.match_substring_regex(messages, _LONG_NUMBER))
+    return merged(found, found_in_messages(long.to_pylist()))
 
 
-def _of_arrow(kind: pa.DataType) -> type[ColumnType]:
+def _of_array(array: Values) -> type[ColumnType]:
+    kind = array.type
     if pa.types.is_list(kind):
-        return Array[_of_arrow(kind.value_type)]
+        return Array[_of_array(array.flatten())]
     if pa.types.is_struct(kind):
-        fields = tuple((inner.name, _of_arrow(inner.type)) for inner in kind)
+        fields = tuple((inner.name, _of_array(values)) for inner, values in zip(kind, array.flatten(), strict=True))
         return Struct[fields] if fields else Unknown
-    named = {"bool": Boolean, "int64": BigInt, "double": Double, "null": Unknown}
+    if pa.types.is_int64(kind):
+        return _WIDE if _beyond(array) else BigInt
+    named = {"bool": Boolean, "double": Double, "null": Unknown}
     return named.get(str(kind), Text)  # a timestamp is a text that looks like one
+
+
+def _may_be_bent(array: Values) -> bool:
+    if pa.types.is_list(array.type):
+        return _may_be_bent(array.flatten())
+    if pa.types.is_struct(array.type):
+        return any(map(_may_be_bent, array.flatten()))
+    return pa.types.is_float64(array.type) and _beyond(array)
+
+
+def _beyond(numbers: Values) -> bool:
+    ends = compute.min_max(numbers)
+    lowest, highest = ends["min"].as_py(), ends["max"].as_py()
+    return highest is not None and (lowest < -_EXACT or highest > _EXACT)
 
 
 def found_in_messages(messages: Sequence[bytes]) -> Found:
@@ -115,6 +152,8 @@ def _of_value(value: object) -> type[ColumnType]:
 
 
 def _of_digits(digits: str) -> type[ColumnType]:
-    if digits.lstrip("-").isdigit():
-        return BigInt if len(digits) < 25 and _LOWEST <= int(digits) <= _HIGHEST else Text  # noqa: PLR2004 - more digits than 64 bits have
-    return Double if math.isfinite(float(digits)) else Text
+    if not digits.lstrip("-").isdigit():
+        return Double if math.isfinite(float(digits)) else Text
+    if len(digits) >= 25 or not _LOWEST <= int(digits) <= _HIGHEST:  # noqa: PLR2004 - more digits than 64 bits have
+        return Text
+    return BigInt if abs(int(digits)) <= _EXACT else _WIDE

@@ -40,6 +40,7 @@ NEW, PARKED, REPLAYED = "new", "parked", "replayed"
 def letters_of(raw: pa.Table, numbers: Sequence[int], errors: Sequence[str], *, payload: str) -> pa.Table:
     """Return letters for those rows of what was polled: partition, offset, time, key, bytes, error.
 
+    An error may quote the record; what is no Unicode in it, half of a surrogate pair, is written out as its escape.
     `payload`: the column with a message's bytes; empty for rows, which are written as JSON.
     """
     import pyarrow as pa
@@ -52,12 +53,13 @@ def letters_of(raw: pa.Table, numbers: Sequence[int], errors: Sequence[str], *, 
         return found.cast(kind)
 
     partition = "_partition" if "_partition" in known else "_file"
+    reasons = [error.encode(errors="backslashreplace").decode() for error in errors]
     values = column(payload, pa.binary()) if payload else pa.array(_as_json(rows), pa.binary())
     return pa.table(
         {
             "partition_name": column(partition, pa.string()), "record_offset": column("_offset", pa.int64()),
             "event_ts": column("_event_ts", pa.timestamp("us", "UTC")), "record_key": column("_key", pa.binary()),
-            "record_value": values, "error": pa.array(list(errors), pa.string()),
+            "record_value": values, "error": pa.array(reasons, pa.string()),
         }
     )  # fmt: skip
 

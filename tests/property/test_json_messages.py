@@ -191,6 +191,59 @@ def test_found_columns_are_kept_and_each_message_is_a_row_or_bad(batches: list[l
         decoded.rows.validate(full=True)
 
 
+MIXED = st.one_of(
+    st.integers(-(2**53) - 2, 2**53 + 2).map(str),
+    st.integers(-(2**65), 2**65).map(str),
+    st.sampled_from([str(sign * (2**power + by)) for sign in (1, -1) for power in (53, 63, 64) for by in (-1, 0, 1)]),
+    st.sampled_from(["0", "-0", "1.5", "1e3", "1e20", "-2.5e30", str(10**30), "1e400", "true", "null", '"abc"']),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+)
+PLACES = st.sampled_from(
+    ['{"a":%s}', '{"b": %s }', '{"a":[1,%s]}', '{"c":[%s]}', '{"c":[7,%s]}', '{"d":{"x":[{"y":%s}]}}']
+)
+NUMBERED = st.lists(st.builds(lambda form, text: (form % text).encode(), PLACES, MIXED), min_size=1, max_size=70)
+
+
+def numbers_in(value: object) -> list[Any]:
+    """Return the numbers of a value of any depth, in order; whole ones in a text too."""
+    if isinstance(value, dict):
+        return [one for inner in value.values() for one in numbers_in(inner)]
+    if isinstance(value, list):
+        return [one for inner in value for one in numbers_in(inner)]
+    if isinstance(value, str):
+        try:
+            return numbers_in(json.loads(value))
+        except ValueError:
+            return []
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(NUMBERED, min_size=1, max_size=3))
+@example([[b'{"a":1.5}'] + [b'{"a":%d}' % (2**60 + n) for n in range(60)]])
+@example([[b'{"a":1.5}'], [b'{"a":%d}' % (2**60 + n) for n in range(60)], [b'{"a":7}']])
+@example([[b'{"c":[%d]}' % (10**30 + n) for n in range(60)]])
+def test_found_columns_bend_no_number_and_both_ways_find_the_same(batches: list[list[bytes]]) -> None:
+    fast, exact = decoder(Format(), topic="t"), decoder(Format(), topic="t")
+    for messages in batches:
+        values = pa.array(messages, pa.binary())
+        decoded = fast.decode(values)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(json_fast, "parse", lambda *_, **__: None)
+            other = exact.decode(values)
+        assert decoded.bad == other.bad
+        assert {field.name: field.type for field in decoded.rows.schema} == {
+            field.name: field.type for field in other.rows.schema
+        }
+        assert repr(decoded.rows.select(sorted(decoded.rows.schema.names)).to_pylist()) == repr(
+            other.rows.select(sorted(other.rows.schema.names)).to_pylist()
+        )
+        bad = {one.row for one in decoded.bad}
+        good = [message for row, message in enumerate(messages) if row not in bad]
+        for message, row in zip(good, decoded.rows.to_pylist(), strict=True):
+            assert numbers_in(row) == numbers_in(json.loads(message))
+
+
 ROWS: dict[str, Any] = {
     "n": st.integers(-(2**63), 2**63 - 1),
     "d": st.floats(allow_nan=False, allow_infinity=False),

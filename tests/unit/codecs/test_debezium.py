@@ -191,6 +191,20 @@ def test_what_is_no_change_of_a_row_is_told_and_the_rest_is_read(value: object, 
     assert found.rows.num_rows == 2
 
 
+def test_half_of_a_surrogate_pair_makes_its_event_alone_bad() -> None:
+    good = json.loads(recorded("postgres.schema")[0])
+    name = json.loads(json.dumps(good))
+    name["schema"]["fields"][0]["fields"][1]["field"] = "\ud800"
+    name["schema"]["fields"][1]["fields"][1]["field"] = "\ud800"
+    value = json.loads(json.dumps(good))
+    text = next(field for field, inner in good["payload"]["after"].items() if isinstance(inner, str))
+    value["payload"]["after"][text] = "\ud800"
+    turned = {"payload": value["payload"], "schema": value["schema"]}
+    found = read([json.dumps(one, separators=(",", ":")).encode() for one in (good, name, value, turned)])
+    assert found.rows.num_rows == 1
+    assert [one.row for one in found.bad] == [1, 2, 3]
+
+
 def test_a_deleted_row_needs_no_more_than_its_key() -> None:
     columns = (Column("id", types.BigInt, nullable=False), Column("name", types.Text, nullable=False))
     found = read([written(event("d", {"id": 1}, None)), written(event("c", None, {"id": 1}))], columns=columns)

@@ -91,6 +91,8 @@ def test_a_value_that_does_not_fit_makes_its_message_bad_and_names_the_field(
         (b'{"x": 1} {"x": 2}', "malformed JSON: Extra data"),
         (b'{"x": "\xff"}', "no UTF-8: byte 7 is 0xff"),
         (b'\xef\xbb\xbf{"x": 1}', "malformed JSON: Unexpected UTF-8 BOM"),
+        (b'{"x": 1, "\\uD800": 1}', "field '\\ud800': a lone surrogate is no character"),
+        (b'{"x": 1, "y": [{"a\\udfff": 1}]}', "field 'a\\udfff': a lone surrogate is no character"),
         (b'{"y": 1}', "field 'x' is missing or null, and the column is not nullable"),
         (b'{"x": null}', "field 'x' is missing or null, and the column is not nullable"),
     ],
@@ -139,10 +141,73 @@ def test_columns_that_nobody_declared_are_found_and_widened() -> None:
     assert kinds(b"{}") == ["a: double", "at: string", "b: string", "c: struct<d: list<item: int64>, e: int64>"]
 
 
+BIG = 1234567890123456789
+
+
+@pytest.mark.parametrize(
+    ("whole", "odd"),
+    [
+        (BIG, "1.5"),
+        (-BIG, "1e3"),
+        (2**53, "0.5"),
+        (BIG, str(10**30)),
+        (7, str(10**30)),
+        (1, str(2**63)),
+        (BIG, '"abc"'),
+    ],
+)
+@pytest.mark.parametrize("form", ['{"x": %s}', '{"x": [%s, null]}', '{"x": {"y": [{"z": %s}]}}'])
+@pytest.mark.parametrize("batch", [1, 1_000])
+def test_whole_numbers_that_a_double_would_bend_keep_their_digits(form: str, whole: int, odd: str, batch: int) -> None:
+    reader = decoder(Format(), topic="t")
+    texts = [odd, *(str(whole + number) for number in range(100))]
+    for _ in range(2):
+        found = [
+            reader.decode(pa.array([(form % text).encode() for text in texts[start : start + batch]], pa.binary()))
+            for start in range(0, len(texts), batch)
+        ]
+        assert all(one.bad == () for one in found)
+        rows = [str(row["x"]) for one in found for row in one.rows.to_pylist()]
+        assert all(text.rstrip("0") in row for text, row in zip(texts[1:], rows[1:], strict=True)), rows[:3]
+        assert len(set(rows)) == len(rows)
+
+
+def test_doubles_stay_doubles_beside_whole_numbers_that_they_hold_and_large_fractions() -> None:
+    reader = decoder(Format(), topic="t")
+    messages = [b'{"a": 1.5, "b": 1e20, "id": 9007199254740993}', b'{"a": 9007199254740991, "b": 7, "id": 1}']
+    for _ in range(2):
+        rows = reader.decode(pa.array(messages * 50, pa.binary())).rows
+        assert [str(field.type) for field in rows.schema] == ["double", "double", "int64"]
+        assert rows.to_pylist()[:2] == [
+            {"a": 1.5, "b": 1e20, "id": 9007199254740993}, {"a": 9007199254740991.0, "b": 7.0, "id": 1},
+        ]  # fmt: skip
+
+
+def test_a_column_of_doubles_becomes_text_when_a_later_batch_has_a_whole_number_beyond_them() -> None:
+    reader = decoder(Format(), topic="t")
+    assert reader.decode(pa.array([b'{"a": 1.5}'], pa.binary())).rows.schema.field("a").type == pa.float64()
+    rows = reader.decode(pa.array([b'{"a": %d}' % (BIG + n) for n in range(99)], pa.binary())).rows
+    assert rows.column("a").to_pylist() == [str(BIG + n) for n in range(99)]
+
+
 def test_a_bad_message_teaches_no_columns() -> None:
     decoded = decoder(Format(), topic="t").decode(pa.array([b'{"a": 1}', b'{"b": 2'], pa.binary()))
     assert decoded.rows.schema.names == ["a"]
     assert [one.row for one in decoded.bad] == [1]
+
+
+def test_half_of_a_surrogate_pair_in_a_name_or_a_value_makes_its_message_alone_bad() -> None:
+    messages = [
+        b'{"a": "\\ud83d\\ude00"}',
+        b'{"\\ud800": 1}',
+        b'{"a": "\\ud800"}',
+        b'{"a": {"\\ud800": 1}}',
+        b'{"a": "b"}',
+    ]
+    for batch in (messages, messages[:2], messages[1:2]):
+        decoded = decoder(Format(), topic="t").decode(pa.array(batch, pa.binary()))
+        assert all("a lone surrogate is no character" in one.error for one in decoded.bad)
+        assert len(decoded.bad) == sum("ud800" in str(message) for message in batch)
 
 
 def write(kind: type[types.ColumnType], *values: object) -> list[Any]:
