@@ -169,3 +169,24 @@ def test_a_failure_of_the_source_is_told_as_the_source_s(
     assert urls[1].rpartition("/")[2] not in told
     if transient is not None:
         assert is_transient(failed.value) is transient
+
+
+def test_rows_at_the_mark_are_told_apart_by_sorting_and_equal_ones_are_counted(urls: tuple[str, str]) -> None:
+    execute(urls[0], "CREATE TABLE ties (id bigint, note text, day date)")
+    execute(urls[0], "INSERT INTO ties SELECT n, NULL, '2026-01-01' FROM generate_series(1, 20000) AS n")
+    execute(urls[0], "INSERT INTO ties VALUES (NULL, 'twice', '2026-01-01'), (NULL, 'twice', '2026-01-01')")
+
+    @job(
+        name="ties", target="out_relay", watermark="day",
+        source_connection=PostgresConnection("source", url=urls[0]),
+        target_connection=PostgresConnection("target", url=urls[1]),
+    )  # fmt: skip
+    def ties() -> str:
+        return "SELECT id, note, day FROM ties"
+
+    assert run(ties, 1).inserted == 20_002
+    execute(urls[0], "INSERT INTO ties VALUES (NULL, 'twice', '2026-01-01'), (1, NULL, '2026-01-01')")
+    execute(urls[0], "INSERT INTO ties VALUES (NULL, NULL, '2026-01-02'), (NULL, NULL, '2026-01-02')")
+    assert run(ties, 2).inserted == 4
+    same = "SELECT note, count(*) FROM out_relay WHERE id IS NULL OR id = 1 GROUP BY note ORDER BY note"
+    assert execute(urls[1], same) == [("twice", 3), (None, 4)]
