@@ -65,6 +65,8 @@ class Dialect:
     """True: a merge needs an index on its keys to be fast, so that tables without declared keys get one."""
     indexes_staging: bool = False
     """True: a unique index is what finds out fastest that no key is staged twice."""
+    joins_null_safe: bool = True
+    """False: a join on NULL-safe equality compares each row with each, so that equal rows are found by sorting."""
     joins_by_index: bool = False
     """True: work tables get an index on what they are joined by, as the system has hardly a join without one."""
     row_number: str = ""

@@ -26,7 +26,7 @@ def steps(change: Change, dialect: Dialect) -> list[Step]:
                 columns=change.columns, counts=Count.INSERTED,
             )
         ]  # fmt: skip
-    query, parameters = _fresh(change) if change.since else (_all(change), ())
+    query, parameters = _fresh(change, dialect) if change.since else (_all(change), ())
     why = f"rows at the last {change.since!r} may be there already" if change.since else "the staged rows are checked"
     apply = Insert(
         name="append", why=why, table=change.target, columns=change.names, query=build.text(query, dialect),
@@ -39,7 +39,7 @@ def _all(change: Change) -> exp.Select:
     return exp.select(*build.cols(change.names)).from_(build.table(staging.STAGED))
 
 
-def _fresh(change: Change) -> tuple[exp.Query, tuple[str, ...]]:
+def _fresh(change: Change, dialect: Dialect) -> tuple[exp.Query, tuple[str, ...]]:
     """Return the query for staged rows that the target lacks, among its rows at or above the last watermark.
 
     By key and watermark where the table has a key (a row that changed since is a new one); else by the whole row,
@@ -55,6 +55,10 @@ def _fresh(change: Change) -> tuple[exp.Query, tuple[str, ...]]:
         )
         fresh = exp.select(*build.cols(change.names, "s")).from_(build.table(staging.STAGED, "s"))
         return fresh.where(build.not_exists(there)), (SINCE,)
+    return (_joined(change, above) if dialect.joins_null_safe else _sorted(change, above)), (SINCE,)
+
+
+def _joined(change: Change, above: exp.Expr) -> exp.Query:
     names = list(change.names)
     tail = (
         exp.select(*build.cols(names, "t"), exp.alias_(exp.Count(this=exp.Star()), "_times", quoted=True))
@@ -74,4 +78,30 @@ def _fresh(change: Change) -> tuple[exp.Query, tuple[str, ...]]:
     )
     again = exp.select(*build.cols(names, "n")).from_(build.derived(numbered, "n"))
     again = again.where(exp.GT(this=build.col("_number", "n"), expression=build.col("_times", "n")))
-    return new.union(again, distinct=False), (SINCE,)
+    return new.union(again, distinct=False)
+
+
+def _sorted(change: Change, above: exp.Expr) -> exp.Query:
+    """Return the same rows by one sort: among equal rows those of the target come first and cancel as many staged ones.
+
+    A staged row that follows `_times` rows of the target is fresh when its number is above twice that.
+    """
+    names = list(change.names)
+    zero, one = exp.Literal.number(0), exp.Literal.number(1)
+    there = exp.select(*build.cols(names, "t"), exp.alias_(zero, "_staged", quoted=True))
+    there = there.from_(build.table(change.target, "t")).where(above)
+    staged = exp.select(*build.cols(names, "s"), exp.alias_(one, "_staged", quoted=True))
+    staged = staged.from_(build.table(staging.STAGED, "s"))
+    number = build.ranked("row_number", build.cols(names, "b"), [build.col("_staged", "b")])
+    absent = exp.Sub(this=one.copy(), expression=build.col("_staged", "b"))
+    times = exp.Window(this=exp.Sum(this=absent), partition_by=build.cols(names, "b"))
+    numbered = exp.select(
+        *build.cols([*names, "_staged"], "b"), exp.alias_(number, "_number", quoted=True),
+        exp.alias_(times, "_times", quoted=True),
+    ).from_(build.derived(there.union(staged, distinct=False), "b"))  # fmt: skip
+    beyond = exp.Mul(this=exp.Literal.number(2), expression=build.col("_times", "n"))
+    fresh = exp.select(*build.cols(names, "n")).from_(build.derived(numbered, "n"))
+    return fresh.where(
+        exp.EQ(this=build.col("_staged", "n"), expression=one.copy()),
+        exp.GT(this=build.col("_number", "n"), expression=beyond),
+    )

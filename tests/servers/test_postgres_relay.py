@@ -10,6 +10,7 @@ import pytest
 from ematix_core.backends import registry
 from ematix_core.backends.protocols import Query
 from ematix_core.engine import plan_job, run_job
+from ematix_core.errors import EmatixError, is_transient
 from ematix_core.model.connection import PostgresConnection
 from ematix_core.model.job import job
 from ematix_core.model.mode import append, merge, scd2, truncate
@@ -134,3 +135,58 @@ def test_staged_values_compare_as_the_types_of_the_target(urls: tuple[str, str])
     assert execute(urls[1], "SELECT id, host(ip), place::text FROM out_relay ORDER BY id") == [
         (1, "10.0.0.1", "here"), (2, "10.0.0.3", "there"), (3, "::1", None),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("expression", "says", "transient"),
+    [
+        ("1 / (id - 400)", "division by zero", False),
+        ("code::int", "invalid input syntax", False),
+        ("CASE WHEN id = 400 THEN pg_sleep(20)::text END", "statement timeout", None),
+        ("CASE WHEN id = 400 THEN pg_terminate_backend(pg_backend_pid()) END", "", True),
+    ],
+    ids=["division", "cast", "timeout", "terminated"],
+)
+def test_a_failure_of_the_source_is_told_as_the_source_s(
+    urls: tuple[str, str], expression: str, says: str, transient: bool | None
+) -> None:
+    name = urls[0].rpartition("/")[2]
+    execute(urls[0], f"ALTER DATABASE {name} SET statement_timeout = '2s'")
+
+    @job(
+        name="failing", target="out_relay",
+        source_connection=PostgresConnection("source", url=urls[0]),
+        target_connection=PostgresConnection("target", url=urls[1]),
+    )  # fmt: skip
+    def failing() -> str:
+        return f"SELECT id, {expression} AS found FROM items"
+
+    with pytest.raises(EmatixError) as failed:
+        run(failing, 1)
+    told = f"{type(failed.value).__name__}: {failed.value}"
+    assert says in told
+    assert "ChannelClosedError" not in told
+    assert urls[1].rpartition("/")[2] not in told
+    if transient is not None:
+        assert is_transient(failed.value) is transient
+
+
+def test_rows_at_the_mark_are_told_apart_by_sorting_and_equal_ones_are_counted(urls: tuple[str, str]) -> None:
+    execute(urls[0], "CREATE TABLE ties (id bigint, note text, day date)")
+    execute(urls[0], "INSERT INTO ties SELECT n, NULL, '2026-01-01' FROM generate_series(1, 20000) AS n")
+    execute(urls[0], "INSERT INTO ties VALUES (NULL, 'twice', '2026-01-01'), (NULL, 'twice', '2026-01-01')")
+
+    @job(
+        name="ties", target="out_relay", watermark="day",
+        source_connection=PostgresConnection("source", url=urls[0]),
+        target_connection=PostgresConnection("target", url=urls[1]),
+    )  # fmt: skip
+    def ties() -> str:
+        return "SELECT id, note, day FROM ties"
+
+    assert run(ties, 1).inserted == 20_002
+    execute(urls[0], "INSERT INTO ties VALUES (NULL, 'twice', '2026-01-01'), (1, NULL, '2026-01-01')")
+    execute(urls[0], "INSERT INTO ties VALUES (NULL, NULL, '2026-01-02'), (NULL, NULL, '2026-01-02')")
+    assert run(ties, 2).inserted == 4
+    same = "SELECT note, count(*) FROM out_relay WHERE id IS NULL OR id = 1 GROUP BY note ORDER BY note"
+    assert execute(urls[1], same) == [("twice", 3), (None, 4)]

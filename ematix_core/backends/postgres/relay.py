@@ -15,6 +15,7 @@ from ematix_core.backends.postgres.link import changed
 from ematix_core.failpoint import failpoint
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from ematix_core.backends.postgres.catalog import Stored
@@ -82,17 +83,22 @@ def _passed_on(
     writing = target.begin(copy, source.cancel_task)
     try:
         with target.translated(f"COPY {table} ({', '.join(columns)}) FROM STDIN"):
-            rows = changed(target.finish(writing))
-    except ChannelClosedError:
-        with source.translated(**typed.told(selected)):
-            source.finish(reading)
-        raise
+            rows = _written(target, writing)
     except BaseException:
         reading.wait()
         source.swallow()
         raise
-    source.finish(reading)
+    with source.translated(**typed.told(selected)):
+        source.finish(reading)
     return rows
+
+
+def _written(target: Link, writing: threading.Event) -> int:
+    """Return the number of rows written; 0 when the source has failed, whose own task tells why."""
+    try:
+        return changed(target.finish(writing))
+    except ChannelClosedError:
+        return 0
 
 
 class _Passing:

@@ -55,7 +55,7 @@ PLANS = [*((kind, case) for kind in DIALECTS for case in CASES), *(("postgres", 
 
 def plan(case: str, kind: str) -> Plan:
     """Return the plan of a case for a kind of target."""
-    inside = kind == "postgres"
+    inside = kind == "postgres" and case in INSIDE
     mode, given = (INSIDE if inside else CASES)[case]
     dialect = registry.dialect(kind)
     history = mode.name == "scd2"

@@ -52,6 +52,11 @@ def test_checks_come_before_the_first_change_of_the_target(kind: str) -> None:
         assert not checks or max(checks) < min(changes), case
 
 
+def test_postgres_finds_equal_rows_without_a_join_that_it_cannot_hash() -> None:
+    steps = plans.plan("append_since_by_row", "postgres").steps
+    assert not any("IS NOT DISTINCT FROM" in step.query for step in steps if isinstance(step, Insert))
+
+
 def test_same_plan_has_the_same_hash_and_another_one_another() -> None:
     assert plans.plan("merge", "duckdb").hash() == plans.plan("merge", "duckdb").hash()
     assert len({plans.plan(case, kind).hash() for case in plans.CASES for kind in plans.DIALECTS}) > len(plans.CASES)
