@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation, localcontext
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from ematix_core.codecs.json_columns import JsonColumn, MisfitError, batch_of, f
 from ematix_core.codecs.protocols import Undecodable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ematix_core.types import ColumnType
 
@@ -131,17 +131,21 @@ def build(values: list[Any], kind: type[ColumnType], *, loose: bool = False) -> 
     """Return parsed values as an array of the column type. Raises MisfitError or ArrowInvalid when one does not fit."""
     nested = _NESTED.get(kind.kind)
     if nested is not None:
-        return nested(values, kind, loose)
+        return nested(values, kind, loose=loose)
     if loose and kind.kind == "text":
         return _texts([v if v is None or type(v) is str else text_of(v) for v in values])
     return finished(_leaves([None if v is None else _leaf(v, kind) for v in values], kind), kind)
 
 
-def _build_nulls(values: list[Any], _kind: type[ColumnType], _loose: bool) -> Values:  # noqa: FBT001 - as the others
+class _Build(Protocol):
+    def __call__(self, values: list[Any], kind: type[ColumnType], /, *, loose: bool) -> Values: ...
+
+
+def _build_nulls(values: list[Any], _: type[ColumnType], **_options: bool) -> Values:
     return pa.array([None if v is None else _misfit("nothing but null was expected") for v in values], pa.null())
 
 
-def _build_json(values: list[Any], kind: type[ColumnType], _loose: bool) -> Values:  # noqa: FBT001 - as the others
+def _build_json(values: list[Any], kind: type[ColumnType], **_: bool) -> Values:
     texts = [None if v is None else text_of(v) for v in values]
     return arrow.ExtensionArray.from_storage(kind.to_arrow(), _texts(texts))
 
@@ -224,7 +228,7 @@ def _offsets(lengths: list[int | None]) -> Values:
     return pa.array([*ends, end], pa.int32())
 
 
-def _build_lists(values: list[Any], kind: type[ColumnType], loose: bool) -> Values:  # noqa: FBT001 - as the others
+def _build_lists(values: list[Any], kind: type[ColumnType], *, loose: bool) -> Values:
     lists = [v if v is None or isinstance(v, list) else _misfit(f"it is {_described(v)}") for v in values]
     items = build([item for one in lists if one is not None for item in one], kind.parameters["item"], loose=loose)
     offsets = _offsets([None if one is None else len(one) for one in lists])
@@ -235,7 +239,7 @@ def _objects(values: list[Any]) -> list[dict[str, Any] | None]:
     return [v if v is None or isinstance(v, dict) else _misfit(f"it is {_described(v)}") for v in values]
 
 
-def _build_structs(values: list[Any], kind: type[ColumnType], loose: bool) -> Values:  # noqa: FBT001 - as the others
+def _build_structs(values: list[Any], kind: type[ColumnType], *, loose: bool) -> Values:
     objects = _objects(values)
     fields = kind.parameters["fields"]
     arrays = [
@@ -246,7 +250,7 @@ def _build_structs(values: list[Any], kind: type[ColumnType], loose: bool) -> Va
     return arrow.StructArray.from_arrays(arrays, fields=list(struct), mask=mask)
 
 
-def _build_maps(values: list[Any], kind: type[ColumnType], loose: bool) -> Values:  # noqa: FBT001 - as the others
+def _build_maps(values: list[Any], kind: type[ColumnType], *, loose: bool) -> Values:
     objects = _objects(values)
     entries = [entry for one in objects if one is not None for entry in one.items()]
     numbers = is_whole(kind.parameters["key"]) or kind.parameters["key"].kind == "numeric"
@@ -256,7 +260,7 @@ def _build_maps(values: list[Any], kind: type[ColumnType], loose: bool) -> Value
     return arrow.MapArray.from_arrays(offsets, keys, items, type=kind.to_arrow())
 
 
-_NESTED: dict[str, Callable[[list[Any], type[ColumnType], bool], Values]] = {
+_NESTED: dict[str, _Build] = {
     "unknown": _build_nulls,
     "json": _build_json,
     "array": _build_lists,

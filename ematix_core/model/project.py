@@ -49,8 +49,7 @@ class Project:
 
         A `.toml` file of streams is one, too. The submodules of a package belong to it. What counts are names at the
         top of a module, the items of lists, tuples, sets and dicts there, and what is found refers to: a workflow's
-        jobs, a job's connections and tables.
-        One object under several names counts once.
+        jobs, a job's connections and tables. One object under several names counts once.
         Raises ProjectError with all problems of the project, or with the traceback of a module that cannot be loaded.
         """
         from ematix_core.model.loading import root_of

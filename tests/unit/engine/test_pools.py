@@ -20,23 +20,26 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """How many jobs ran at one time at most, and their order."""
+    """How many jobs ran at one time at most, and their order. The first `together` of them wait for each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, together: int = 1) -> None:
         self.most, self.order = 0, ""
         self._now = 0
-        self._lock = threading.Lock()
+        self._together = together
+        self._changed = threading.Condition()
 
     def job(self, name: str, pool: str = "", priority: int = 0) -> Job:
         connection = ematix.MemoryConnection(f"memory_{name}")
 
         @ematix.job(name=name, target=name, target_connection=connection, pool=pool, priority=priority)
         def body() -> str:
-            with self._lock:
+            with self._changed:
                 self._now += 1
                 self.most, self.order = max(self.most, self._now), self.order + name
-            time.sleep(0.2)
-            with self._lock:
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self.most >= self._together, timeout=10)
+            time.sleep(0.2)  # whoever may start now has started
+            with self._changed:
                 self._now -= 1
             return "SELECT 1 AS number"
 
@@ -59,7 +62,7 @@ def test_a_workflow_gives_its_pool_to_jobs_that_name_none(tmp_path: Path, monkey
 
 
 def test_other_jobs_do_not_wait_for_a_full_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Watch()
+    watch = Watch(together=3)
     jobs = [watch.job("a", "warehouse"), watch.job("b", "warehouse"), watch.job("c", "lake"), watch.job("d")]
     with open_store("memory:") as store:
         assert run_workflow(jobs, store=store, settings=limited(tmp_path, monkeypatch)).status == "succeeded"

@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -248,33 +247,6 @@ def test_a_damaged_file_is_named_again_and_again_until_it_is_mended(lake: Lake) 
     source = follow(lake, start=behind(lake))
     drop(lake, "in/c.csv", 7, age=30)
     assert ids(source) == [7]
-
-
-def test_a_malformed_line_stops_the_stream_and_the_message_says_how_it_goes_on(lake: Lake) -> None:
-    drop(lake, "in/b.csv", 7, age=30)
-    path = drop(lake, "in/a.csv", 1, age=60)
-    path.write_text("id\n1,2,3\n")
-    os.utime(path, (NOW - 60, NOW - 60))
-    source = follow(lake)
-    with pytest.raises(BadRowError, match="malformed line") as caught:
-        source.poll(ONCE)
-    assert caught.value.hint.startswith("The line is: 1,2,3\nA stream leaves no line of a file out. Correct the file")
-    drop(lake, "in/a.csv", 1, age=60)
-    assert ids(follow(lake)) == [1, 7]
-
-
-def test_behind_a_file_that_is_read_in_part_a_stream_goes_on_at_the_time_that_the_message_names(lake: Lake) -> None:
-    drop(lake, "in/b.csv", 7, age=59)
-    path = lake.root / "in/a.csv"
-    path.write_text("id\n" + "".join(f"{number}\n" for number in range(1_000_000)) + "1,2,3\n")
-    os.utime(path, (NOW - 60, NOW - 60))
-    source = follow(lake)
-    assert source.poll(ONCE) is not None
-    with pytest.raises(BadRowError, match="malformed line") as caught:
-        ids(source)
-    assert "rows before it have been read" in caught.value.hint
-    moment = datetime.fromisoformat(caught.value.hint.rpartition("--from ")[2])
-    assert ids(follow(lake, moment)) == [7]
 
 
 def behind(lake: Lake) -> Positions:
