@@ -11,7 +11,7 @@ from ematix_core.errors import DeclarationError, near
 from ematix_core.model.mode import Append, Scd2, Truncate
 from ematix_core.model.table import Column, columns_from
 from ematix_core.query.local import DIALECT as DUCKDB
-from ematix_core.query.local import schema_of
+from ematix_core.query.local import require_columns, schema_of
 from ematix_core.sql import build
 from ematix_core.sql.ddl import DdlPlan, Wanted, create_as, plan_ddl
 from ematix_core.sql.reads import names_any, names_table
@@ -88,6 +88,8 @@ def plan_target(found: Situation) -> TargetPlan:
     if hashed := _hashed_by_target(found, shape, columns):
         shape = replace(shape, hash_of=(), hash_name="")
     local = _local(found, shape, columns)
+    if shape.needs_sql and local is None:
+        require_columns(found.given)
     inside = local is not None and not local.relayed and dialect.creates_filled
     staged = _staged(found, table, local, existing)
     at_once = inside and existing is None and not staged and _plain(resolved.wanted, target.mode)
