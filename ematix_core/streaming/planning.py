@@ -8,6 +8,7 @@ from ematix_core.backends.stream_protocols import PollLimits, SampledSource
 from ematix_core.config.settings import Settings
 from ematix_core.engine.cancel import Cancellation
 from ematix_core.engine.environment import Environment
+from ematix_core.engine.planning import explain_insert
 from ematix_core.errors import EmatixError
 from ematix_core.model.function import signature_of
 from ematix_core.streaming.delivery import delivery_of
@@ -136,6 +137,6 @@ def _target(env: Environment, stream: Stream, target: Target, rows: pa.Table | N
     plan = None
     if rows is not None:
         with Landing(env, stream, target, Cancellation()) as landing:
-            plan = landing.plan(rows).plan
+            plan = explain_insert(landing.plan(rows))
     delivery = delivery_of(env, stream, target)
     return TargetStreamPlan(stream.label(target), delivery.name, delivery.why, plan)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ematix_core.backends.mysql.staging import Staging
     from ematix_core.model.table import TableName
 
+_INDEXED = 255
+"""Characters of a text in an index: of 3,072 bytes, https://dev.mysql.com/doc/refman/8.0/en/innodb-limits.html"""
 _BOTH_SIDES = re.compile(r"(`\w+`\.)(`(?:[^`]|``)+`) <=> (`\w+`\.)\2")
 _INDEX = re.compile(r"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+`\w+`\s+ON\s+(`\w+`)\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
 
@@ -73,3 +75,15 @@ class Texts:
         if name not in self._names:
             return found[0]
         return " <=> ".join(f"CAST(CONVERT({side}{name} USING utf8mb4) AS BINARY)" for side in (left, right))
+
+
+def index_on(table: TableName, keys: Sequence[str], facts: Iterable[Declared]) -> str:
+    """Return CREATE INDEX on the keys: texts that an index cannot hold whole by their first characters."""
+    long = {fact.name for fact in facts if fact.data_type.endswith(("text", "blob")) or _length(fact) > _INDEXED}
+    parts = (quote(key) + (f"({_INDEXED})" if key in long else "") for key in keys)
+    of = ".".join(quote(name) for name in (table.schema, table.name) if name)
+    return f"CREATE INDEX {quote(f'{table.name}_keys')} ON {of} ({', '.join(parts)})"
+
+
+def _length(fact: Declared) -> int:
+    return int(fact.type.parameters.get("length", 0)) if fact.data_type in {"varchar", "char"} else 0
