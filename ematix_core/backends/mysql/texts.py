@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ematix_core.backends.mysql.dialect import PADDED, UUID, exact_collation
 from ematix_core.backends.mysql.reading import quote
-from ematix_core.errors import KeyViolationError, UnsupportedError
+from ematix_core.errors import AlikeKeysError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,8 +65,9 @@ class Texts:
         for name in re.findall(r"`(?:[^`]|``)+`", found[2]) if found else ():
             query = f"SELECT {name} FROM {staging.renamed(found[1])} WHERE {name} LIKE '% ' LIMIT 1"  # type: ignore[index]  # noqa: S608 - found, then; quoted names
             if name in self._names and (rows := database.rows(query)):
-                raise KeyViolationError(
-                    f"the key {name} is {rows[0][0]!r}, which {self._server} takes for the one without the spaces",
+                raise AlikeKeysError(
+                    f"the key {name} is {rows[0][0]!r}, which {self._server} takes for {rows[0][0].rstrip(' ')!r}: its "
+                    f"collation {self._collation} compares texts without the spaces at their ends",
                     hint="Trim it in the job's query. MySQL from 8.0.17 and MariaDB tell such keys apart.",
                 )
 
