@@ -11,6 +11,7 @@ from ematix_core.engine.environment import Environment
 from ematix_core.engine.planning import explain_insert
 from ematix_core.errors import EmatixError
 from ematix_core.model.function import signature_of
+from ematix_core.model.mode import Scd2
 from ematix_core.streaming.delivery import delivery_of
 from ematix_core.streaming.joins.stage import JoinStage
 from ematix_core.streaming.landing import Landing
@@ -56,6 +57,10 @@ def _planned(env: Environment, stream: Stream) -> StreamPlan:
     notes = (
         [] if shaped is not None else ["no record is there yet: columns and statements are known with the first ones"]
     )
+    notes += [
+        f"scd2 into {one.name} without event_time= keeps one version of a key from each micro-batch, its last"
+        for one in stream.targets if isinstance(one.mode, Scd2) and not one.mode.event_time
+    ]  # fmt: skip
     notes += [f"SQL may call {signature_of(one)}" for one in stream.functions]
     notes += [f"enriched by {one.name}, batch by batch" for one in stream.enrich]
     return StreamPlan(
