@@ -221,6 +221,11 @@ class History:
         failpoint("objects.expose.after")
         self._known.append(manifest.version)
 
+    def check_free(self) -> None:
+        """Refuse, before a lock makes a folder, a new table in whose way something of another's making is."""
+        if self.files.local and not self.files.is_folder(self.state):
+            self.files.check_free(self.table)
+
     def repair(self) -> Manifest | None:
         """Finish or clear what a killed writer left, and return the newest version. Call with the lock held.
 
