@@ -39,12 +39,16 @@ def run_sql(
     failures: list[BaseException] = []
 
     connection = open_duck()
-    register(connection, functions)
-    connection.register(name, noting(rows, failures))
-    with translated(sql):
-        found = connection.sql(sql)
-        make_room(connection, len(found.columns))
-        reader = found.to_arrow_reader(BATCH_ROWS)
+    try:
+        register(connection, functions)
+        connection.register(name, noting(rows, failures))
+        with translated(sql):
+            found = connection.sql(sql)
+            make_room(connection, len(found.columns))
+            reader = found.to_arrow_reader(BATCH_ROWS)
+    except BaseException:
+        connection.close()  # the error's traceback holds it for as long as the error is kept
+        raise
 
     def results() -> Iterator[pa.RecordBatch]:
         try:
