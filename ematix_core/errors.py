@@ -22,6 +22,7 @@
         ├── DriftError                     the table and the rows differ in a way that on_drift, or a registry, forbids
         ├── ConversionError                a value does not fit its column
         ├── KeyViolationError              NULL or duplicate merge keys
+        │   └── AlikeKeysError             keys that differ, and that the system takes for one
         ├── CheckFailedError               a data check with severity "fail"
         ├── EmptySourceError               deletes requested with an empty source
         ├── FunctionError                  a Python function in SQL or over a batch raised
@@ -222,6 +223,10 @@ class ConversionError(RunError):
 
 class KeyViolationError(RunError):
     """A merge key is NULL or not unique; the message carries sample keys."""
+
+
+class AlikeKeysError(KeyViolationError):
+    """Keys differ, and the system takes them for one: by a collation without spaces at the ends of texts."""
 
 
 class CheckFailedError(RunError):

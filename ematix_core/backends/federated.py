@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from ematix_core.backends import registry
-from ematix_core.backends.duck.arrow import noting, plain_batches, plain_schema
+from ematix_core.backends.duck.arrow import noting, plain_batches, plain_schema, require_held
 from ematix_core.backends.duck.binding import values
 from ematix_core.backends.duck.connection import BATCH_ROWS, driver, open_duck, quote, relation, translated
 from ematix_core.backends.duck.functions import register
@@ -201,9 +201,11 @@ class FederatedSource(TableSource):
     def _schema(self, part: Part) -> pa.Schema:
         source = self._source(part.source)
         try:
-            return source.schema(Query(sql=query_of(part, _WHOLE, source.dialect)))
+            found = source.schema(Query(sql=query_of(part, _WHOLE, source.dialect)))
+            require_held(found, f"table {part.table}", "Read a view of the table, in that system, that casts it")
         except EmatixError as error:
             raise error.at(f"connection {part.source}") from error.__cause__
+        return found
 
     def _rows(self, asked: _Asked, number: int, need: Need) -> pa.RecordBatchReader:
         """Start the reading of a table, by a source of its own: one reads one thing at a time."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from ematix_core.backends.duck.arrow import require_held
 from ematix_core.backends.duck.connection import configure, driver, open_duck, quote, translated
 from ematix_core.backends.duck.session import DuckSession, transaction
 from ematix_core.backends.duck.source import DuckSource, statement
@@ -63,6 +64,7 @@ def cursor(connection: MemoryConnection) -> DuckDBPyConnection:
                 table = TableName.parse(name)
                 if table.schema:
                     database.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(table.schema)}")
+                require_held(rows.schema, f"table {name} of connection {connection.name}", "Cast it before")
                 database.register("_ematix_rows", rows)
                 create = f"CREATE TABLE {quote(table.schema, table.name)} AS FROM _ematix_rows"
                 with translated(create):

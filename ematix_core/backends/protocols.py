@@ -232,6 +232,17 @@ class KeyCheckingSession(Session, Protocol):
         ...
 
 
+class IndexedSession(Session, Protocol):
+    """A session of a system that finds a row by its key slowly where the table has no index on it."""
+
+    def missing_index(self, table: TableName, keys: Sequence[str], *, where: str = "") -> str:
+        """Return the statement that makes an index on the keys; empty when one begins with one of them.
+
+        `where` is as for `unique_keys`. Called while a load in one of the modes `scans_for_keys` is planned.
+        """
+        ...
+
+
 class ModeCheckingSession(Session, Protocol):
     """A session of a system in which an existing table may refuse some modes."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +19,16 @@ from ematix_core.model.duration import parse_duration
 from ematix_core.model.loading import FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ematix_core.model.project import Project
     from ematix_core.model.stream import Stream
 
 HEADERS = ("letter", "state", "stream", "partition", "offset", "failed", "error")
+_NAMED = 3
+"""How many letters of those with one error are named."""
+_VALUE = re.compile(r"""(?<!\w)'[^']*'|"[^"]*"|\d+(?:\.\d+)?""")
+"""What errors of the same kind differ in."""
 EXAMPLES = """\
 \b
 flow dlq list clicks --state parked    those that were put aside
@@ -129,7 +134,7 @@ def replay(
     """Decode, shape and load letters again.
 
     What is loaded is marked, and never loaded twice; what fails again keeps its letter, with the new error. Exit code 1
-    when one did.
+    when one did. Letters whose errors differ in values only are counted together; --json has each.
     """
     from ematix_core.streaming.replay import replay_letters
 
@@ -148,9 +153,23 @@ def replay(
         click.echo(f"{loaded:,} {'letter' if loaded == 1 else 'letters'} loaded, {len(failed):,} failed again")
         for note in notes:
             click.echo(note)
-        for letter, error in failed.items():
-            click.secho(f"{letter}: {error}", fg="red")
+        for line in _grouped(failed):
+            click.secho(line, fg="red")
     ctx.exit(1 if failed else 0)
+
+
+def _grouped(failed: Mapping[str, str]) -> Iterator[str]:
+    """Yield one text for errors that differ in values only: the first of them, and which letters have it."""
+    groups: dict[str, list[str]] = {}
+    for letter, error in failed.items():
+        groups.setdefault(_VALUE.sub("?", error), []).append(letter)
+    for letters in sorted(groups.values(), key=len, reverse=True):
+        error = failed[letters[0]]
+        if len(letters) == 1:
+            yield f"{letters[0]}: {error}"
+        else:
+            more = f" and {len(letters) - _NAMED:,} more" if len(letters) > _NAMED else ""
+            yield f"{len(letters):,} letters, {', '.join(letters[:_NAMED])}{more}: {error}"
 
 
 def _replayed(project: Project, wanted: Sequence[str], *, everything: bool) -> list[tuple[Stream, list[str] | None]]:

@@ -15,7 +15,7 @@ from ematix_core.cli.pause import UNIT_HELP, units_argument
 from ematix_core.engine.environment import now as current_time
 from ematix_core.errors import ProjectError, near
 from ematix_core.model.unit import units
-from ematix_core.store.records import Status
+from ematix_core.store.records import SCHEDULER_LEASE, Event, EventKind, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +34,7 @@ def explain(*, names: tuple[str, ...], now: datetime | None, modules: tuple[str,
     For each condition: whether it is met, since when, and by what; then what will happen next. From what the store
     knows, as the scheduler decides. What is broken of the project is left out, as a scheduler does.
     """
+    from ematix_core.scheduler.facts import DOWNTIME
     from ematix_core.scheduler.triggers import Triggers
 
     project, wanted, problems = load_good(names, modules)
@@ -45,10 +46,16 @@ def explain(*, names: tuple[str, ...], now: datetime | None, modules: tuple[str,
             raise _unknown(name, known, project, problems)
     triggers = Triggers(known.values())
     with history() as store:
+        last = 0
         for event in store.events():
             triggers.apply(event)
+            last = event.id
+        away = store.idle_since(SCHEDULER_LEASE)
         lost = {name: store.workflow_runs(workflow=name, status=Status.INTERRUPTED, limit=None) for name in wanted}
-    found = [triggers.explain(name, now or current_time(), of_dead) for name, of_dead in lost.items()]
+    moment = now or current_time()
+    if away is not None and moment - away > DOWNTIME:  # as a scheduler notes that begins now
+        triggers.apply(Event(last + 1, EventKind.GAP, "", moment, started_at=away))
+    found = [triggers.explain(name, moment, of_dead) for name, of_dead in lost.items()]
     if as_json:
         print_json({"units": [one.to_dict() for one in found], "left_out": problems})
     else:

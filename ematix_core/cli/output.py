@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ematix_core.model.schedule import wall_time
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -64,7 +66,7 @@ def local_time(moment: datetime | None) -> str:
     if moment is None:
         return "-"
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return wall_time(aware.replace(microsecond=0), None, "seconds")
 
 
 STATUS_COLOURS = {

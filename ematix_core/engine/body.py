@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -87,9 +88,16 @@ def call_body(job: Job, source: Source, watermark: Any, context: RunContext) -> 
         raise BodyError(
             f"the job's function raised {type(error).__name__}: {error}",
             where=f"job {job.name}, module {job.module}",
-            hint="The traceback above is from your own code.",
+            hint=_raised_at(error),
         ) from error
     return _rows(job, source, returned)
+
+
+def _raised_at(error: BaseException) -> str:
+    """Return the last line of the function's own file that was reached; the message goes where no traceback does."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # without the call
+    own = [frame for frame in frames if frame.filename == frames[0].filename]
+    return f"Your own code raised it: {own[-1].filename}, line {own[-1].lineno}." if own else ""
 
 
 def _rows(job: Job, source: Source, returned: Any) -> Rows:  # noqa: ANN401 - whatever the user returned

@@ -13,7 +13,7 @@ from ematix_core.engine.post import run_post_steps
 from ematix_core.engine.result import COUNTS, TargetResult
 from ematix_core.engine.stream import fitted, from_mark, watched
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, encode, to_python
-from ematix_core.errors import EmptySourceError, KeyViolationError
+from ematix_core.errors import AlikeKeysError, EmptySourceError, KeyViolationError
 from ematix_core.model.mode import Scd2
 from ematix_core.query.local import run_sql
 from ematix_core.sql import build
@@ -263,6 +263,8 @@ class Load:
     def _index(self, step: Unique) -> None:
         try:
             self._session.execute(step.sql, {})
+        except AlikeKeysError:  # the system would count them as repeated, and show one of them
+            raise
         except KeyViolationError:
             self._require(step, {})
             if not step.repeats:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ematix_core.engine.columns import Resolved, resolve
+from ematix_core.engine.indexes import missing_index
 from ematix_core.engine.watermark import FILE_COLUMN
 from ematix_core.errors import DeclarationError, near
 from ematix_core.model.mode import Append, Scd2, Truncate
 from ematix_core.model.table import Column, columns_from
 from ematix_core.query.local import DIALECT as DUCKDB
-from ematix_core.query.local import schema_of
+from ematix_core.query.local import require_columns, schema_of
 from ematix_core.sql import build
 from ematix_core.sql.ddl import DdlPlan, Wanted, create_as, plan_ddl
 from ematix_core.sql.reads import names_any, names_table
@@ -88,6 +89,8 @@ def plan_target(found: Situation) -> TargetPlan:
     if hashed := _hashed_by_target(found, shape, columns):
         shape = replace(shape, hash_of=(), hash_name="")
     local = _local(found, shape, columns)
+    if shape.needs_sql and local is None:
+        require_columns(found.given)
     inside = local is not None and not local.relayed and dialect.creates_filled
     staged = _staged(found, table, local, existing)
     at_once = inside and existing is None and not staged and _plain(resolved.wanted, target.mode)
@@ -99,13 +102,14 @@ def plan_target(found: Situation) -> TargetPlan:
         made=ddl.columns if at_once else (),
         since=_since(found), sets_aside=any(check.severity == "quarantine" for check in target.checks),
     )  # fmt: skip
+    slow = missing_index(found.session, table, target.mode, change, dialect)
     notes = (*_notes(found, table, local, shape), *resolved.notes)
     plan = plan_load(change, ddl, dialect, notes)
     return TargetPlan(
         target=target, table=table, dialect=dialect, plan=plan, columns=change.arriving, local=local,
         shape=shape_sql(shape, DUCKDB) if shape.needs_sql else "", existing=existing,
         aside=change.keys if change.sets_aside and deletes(change) else (),
-        functions=found.job.functions, warnings=(*resolved.warnings, *plan.warnings),
+        functions=found.job.functions, warnings=(*resolved.warnings, *slow, *plan.warnings),
     )  # fmt: skip
 
 
@@ -288,11 +292,15 @@ def _plain(wanted: Wanted, mode: Mode) -> bool:
 
 
 def explain_insert(plan: TargetPlan) -> Plan:
-    """Return the plan as it will run: for rows read inside the target, the steps that bring them with their query."""
+    """Return the plan as it will run, with all its warnings.
+
+    For rows read inside the target, the steps that bring them have their query.
+    """
+    told = replace(plan.plan, warnings=plan.warnings)
     if plan.local is None:
-        return plan.plan
+        return told
     steps = tuple(_with_query(step, plan.local.sql, plan.dialect) for step in plan.plan.steps)
-    return replace(plan.plan, steps=steps)
+    return replace(told, steps=steps)
 
 
 def _with_query(step: Step, rows: str, dialect: Dialect) -> Step:

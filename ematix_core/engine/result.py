@@ -107,6 +107,7 @@ class JobPlan:
             "targets": [
                 {
                     "target": plan.target, "mode": plan.mode, "notes": list(plan.notes),
+                    "warnings": list(plan.warnings),
                     "steps": [{"name": s.name, "why": s.why, "sql": step_text(s)} for s in plan.steps],
                 }
                 for plan in self.targets
@@ -124,6 +125,7 @@ class JobPlan:
         for plan in self.targets:
             lines.append(f"  writes {plan.target} ({plan.mode})")
             lines += [f"    - {note}" for note in plan.notes]
+            lines += [f"    - warning: {warning}" for warning in plan.warnings]
             for number, step in enumerate(plan.steps, 1):
                 lines.append(f"    {number}. {step.name}: {step.why}")
                 lines += [f"       | {line}" for line in step_text(step).splitlines()]

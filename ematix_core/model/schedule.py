@@ -130,6 +130,17 @@ def zone_of(name: str) -> ZoneInfo:
         ) from None
 
 
+def wall_time(instant: datetime, zone: ZoneInfo | None, timespec: str) -> str:
+    """Return what clocks show in the zone, or with None in this machine's, to "minutes" or "seconds".
+
+    In an hour that comes twice, as in autumn, with the offset from UTC: `2026-10-25 02:30+01:00`.
+    """
+    local = instant.astimezone(zone)
+    wall = local.replace(tzinfo=None)
+    meant = {wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
+    return (local if len(meant) > 1 else wall).isoformat(" ", timespec)
+
+
 def _offset(zone: ZoneInfo, instant: datetime) -> timedelta:
     offset = instant.astimezone(zone).utcoffset()
     assert offset is not None  # noqa: S101 - every zone has one

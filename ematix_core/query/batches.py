@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ematix_core.backends.duck.arrow import plain_table
+from ematix_core.backends.duck.arrow import plain_table, require_held
 from ematix_core.backends.duck.connection import open_duck, quote, relation, translated
 from ematix_core.backends.duck.functions import register
 from ematix_core.backends.duck.memory import make_room
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ematix_core.model.function import Function
+
+
+DECLARE = "Declare it in the schema= of the stream"
 
 
 class BatchSql:
@@ -40,6 +43,7 @@ class BatchSql:
 
     def keep(self, name: str, rows: pa.Table) -> None:
         """Give the query a table to join, instead of the one that had this name before."""
+        require_held(rows.schema, "the rows of the lookup")
         self._connection.register("_ematix_rows", rows)
         with translated(name):
             self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {quote(name)} AS FROM _ematix_rows")
@@ -60,6 +64,7 @@ class BatchSql:
         return self._whole.finished(rows, made)
 
     def _run(self, sql: str, rows: pa.Table) -> pa.Table:
+        require_held(rows.schema, "the batch that the SQL reads", DECLARE)
         self._connection.register(self._name, rows)
         try:
             found = relation(self._connection, sql, {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ematix_core.backends.duck.arrow import noting
+from ematix_core.backends.duck.arrow import noting, require_held
 from ematix_core.backends.duck.connection import BATCH_ROWS, open_duck, translated
 from ematix_core.backends.duck.functions import register
 from ematix_core.backends.duck.memory import make_room
@@ -22,25 +22,33 @@ if TYPE_CHECKING:
 __all__ = ["DIALECT", "run_sql", "schema_of"]
 
 
+_ROWS = "the rows on their way to the target"
+
+
 def run_sql(
     sql: str, rows: pa.RecordBatchReader, name: str, functions: Sequence[Function] = ()
 ) -> pa.RecordBatchReader:
     """Return the query's result over `rows`, which the query knows under `name`; batches of at most 122,880 rows.
 
     The query may call the `functions`. Nothing is read before the result is. An error raised by `rows` passes through
-    unchanged.
+    unchanged. Raises what `require_columns` raises.
     """
     import pyarrow as pa
 
+    require_held(rows.schema, _ROWS)
     failures: list[BaseException] = []
 
     connection = open_duck()
-    register(connection, functions)
-    connection.register(name, noting(rows, failures))
-    with translated(sql):
-        found = connection.sql(sql)
-        make_room(connection, len(found.columns))
-        reader = found.to_arrow_reader(BATCH_ROWS)
+    try:
+        register(connection, functions)
+        connection.register(name, noting(rows, failures))
+        with translated(sql):
+            found = connection.sql(sql)
+            make_room(connection, len(found.columns))
+            reader = found.to_arrow_reader(BATCH_ROWS)
+    except BaseException:
+        connection.close()  # the error's traceback holds it for as long as the error is kept
+        raise
 
     def results() -> Iterator[pa.RecordBatch]:
         try:
@@ -58,10 +66,12 @@ def run_sql(
 
 
 def schema_of(sql: str, columns: Sequence[Column], name: str, functions: Sequence[Function] = ()) -> pa.Schema:
-    """Return the schema that the query would give over rows of these columns. Raises SqlError as `run_sql` would."""
-    import pyarrow as pa
+    """Return the schema that the query would give over rows of these columns. Raises SqlError as `run_sql` would.
 
-    schema = pa.schema([to_field(column.name, column.type) for column in columns])
+    Raises what `require_columns` raises.
+    """
+    schema = _schema(columns)
+    require_held(schema, _ROWS)
     connection = open_duck()
     try:
         register(connection, functions)
@@ -71,3 +81,14 @@ def schema_of(sql: str, columns: Sequence[Column], name: str, functions: Sequenc
             return found
     finally:
         connection.close()
+
+
+def require_columns(columns: Sequence[Column]) -> None:
+    """Raise UnsupportedError for a column that DuckDB cannot take, whatever the query."""
+    require_held(_schema(columns), _ROWS)
+
+
+def _schema(columns: Sequence[Column]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([to_field(column.name, column.type) for column in columns])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ematix_core.backends.duck.arrow import plain_table
+from ematix_core.backends.duck.arrow import plain_table, require_held
 from ematix_core.backends.duck.connection import open_duck, relation, translated
 from ematix_core.backends.duck.functions import register
+from ematix_core.query.batches import DECLARE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ class TableSql:
     def run(self, sql: str, **tables: pa.Table) -> pa.Table:
         """Return the result of a query over the tables. Raises what DuckDB raises, translated."""
         for name, table in tables.items():
+            require_held(table.schema, "the batch that the query reads", DECLARE)
             self._connection.register(name, table)
         try:
             with translated(sql):

@@ -102,6 +102,8 @@ class _Standing:
     now: datetime
     reference: int
     after: datetime | None
+    pause: datetime | None = None
+    """Since when the unit is paused, if its ticks are let go by meanwhile."""
 
     def conditions(self) -> Iterator[Condition]:
         """Yield the unit's conditions."""
@@ -163,10 +165,18 @@ class _Standing:
         what = f"schedule {schedule}"
         if self.after is None:
             return Condition(what, met=False, why="no scheduler has seen it yet; its ticks count from then on")
-        tick = self.rules.tick(self.unit, self.rules.ticks(schedule), self.after, self.now)
+        ticks = self.rules.ticks(schedule)
+        tick = self.rules.tick(self.unit, ticks, self.after, self.now, [(self.pause, self.now)] if self.pause else [])
         if tick is None:
-            return Condition(what, met=False, why=f"no tick since {_wall(schedule.local(self.after))}")
+            return Condition(what, met=False, why=self._no_tick(schedule, ticks.last(self.after, self.now)))
         return Condition(what, met=True, why=f"tick {_wall(schedule.local(tick))}", since=tick)
+
+    def _no_tick(self, schedule: Schedule, passed: datetime | None) -> str:
+        assert self.after is not None  # noqa: S101 - else no tick is looked for
+        if passed is None:
+            return f"no tick since {_wall(schedule.local(self.after))}"
+        why = "it is paused" if self.pause else "no scheduler was at work, or it was paused"
+        return f"tick {_wall(schedule.local(passed))} is let go by, as {why} (catchup='none')"
 
     def _tick_wanted(self) -> str:
         tick = self.next_tick()
@@ -191,9 +201,11 @@ def explain(rules: Rules, unit: Unit, now: datetime, lost: Iterable[WorkflowRun]
     """Explain how the unit stands now. `lost`: runs whose processes are gone, as far as they may be the unit's."""
     history = rules.facts.of(unit.name)
     success = history.success(single=unit.single)
-    standing = _Standing(rules, unit, now, rules.reference(unit), rules.tick_reference(unit))
+    pause = history.paused.at if history.paused is not None and unit.catchup == "none" else None
+    standing = _Standing(rules, unit, now, rules.reference(unit), rules.tick_reference(unit), pause)
     if history.open is not None:
-        standing = _Standing(rules, unit, now, history.open.id, _after_run(unit, history.open, history.tick))
+        after = _after_run(unit, history.open, history.tick)
+        standing = _Standing(rules, unit, now, history.open.id, after, pause)
     conditions = tuple(standing.conditions())
     holds = all(condition.met for condition in conditions)
     due = rules.judge(unit, now).decision

@@ -129,12 +129,15 @@ class Rules:
         success = history.success(single=unit.single)
         return first if success is None else begun(success)
 
-    def tick(self, unit: Unit, ticks: Ticks, after: datetime, now: datetime) -> datetime | None:
+    def tick(
+        self, unit: Unit, ticks: Ticks, after: datetime, now: datetime, passing: Sequence[Span] = ()
+    ) -> datetime | None:
         """Return the tick that a run of the unit would be for, given where ticks count from; None when there is none.
 
-        It is the last one up to now; with catchup "all" the first.
+        It is the last one up to now; with catchup "all" the first. `passing`: further stretches of time whose ticks
+        do not count.
         """
-        skips = self.skips(unit, after)
+        skips = [*self.skips(unit, after), *passing]
         if unit.catchup != "all":
             return ticks.last(after, now, skips)
         first = ticks.first(after, skips)

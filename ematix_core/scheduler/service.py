@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.engine.slots import Slots
 from ematix_core.errors import AlreadyRunningError, LeaseLostError, StoreError
 from ematix_core.scheduler.execution import Executions
+from ematix_core.scheduler.facts import DOWNTIME
 from ematix_core.scheduler.firing import begin
 from ematix_core.scheduler.leadership import Leadership
 from ematix_core.scheduler.mailbox import Mailbox
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_GAP = timedelta(seconds=60)
-"""A shorter time without a scheduler is no downtime: it is the change from one to the next."""
 _BEAT_SECONDS = 10.0
 _STORE_PAUSE = 1.0
 """Seconds between two tries of a store that cannot be reached."""
@@ -189,7 +187,7 @@ class Scheduler:
         token = lease.token
         _log.info("this scheduler is at work (token %d, %d units)", token, len(self._units))
         now = self._clock()
-        if lease.previous is not None and now - lease.previous > _GAP:
+        if lease.previous is not None and now - lease.previous > DOWNTIME:
             self._store.gap(lease.previous, token=token)
         self._triggers = Triggers(self._units.values())
         self._last_event = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from ematix_core.model.schedule import wall_time, zone_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -56,7 +58,8 @@ class Ticks:
     def name(self, tick: datetime) -> str:
         """Return what people are told of a tick, such as `2026-03-29 03:00 Europe/Berlin`."""
         if self._named[0] != tick:
-            self._named = (tick, f"{self._schedule.local(tick):%Y-%m-%d %H:%M} {self._schedule.timezone}")
+            wall = wall_time(tick, zone_of(self._schedule.timezone), "minutes")
+            self._named = (tick, f"{wall} {self._schedule.timezone}")
         return self._named[1]
 
     def _next(self, after: datetime) -> datetime:

@@ -63,6 +63,8 @@ class Dialect:
     """True: ALTER COLUMN .. TYPE exists, so a wider type can be evolved."""
     indexes_keys: bool = False
     """True: a merge needs an index on its keys to be fast, so that tables without declared keys get one."""
+    scans_for_keys: frozenset[str] = frozenset()
+    """Modes that read all of a table for each row that they bring, where it has no index on the keys."""
     indexes_staging: bool = False
     """True: a unique index is what finds out fastest that no key is staged twice."""
     joins_null_safe: bool = True

@@ -65,6 +65,13 @@ class Leases(StorePart):
     def lease(self, name: str) -> Lease | None:
         return self._look(lambda connection: living_lease(connection, name))
 
+    def idle_since(self, name: str) -> datetime | None:
+        def look(connection: sa.Connection) -> datetime | None:
+            found = connection.execute(_BY_NAME, {"name": name}).one_or_none()
+            return None if found is None or _is_held(found, _clock(connection)) else found.renewed_at
+
+        return self._look(look)
+
     def _alive(self, connection: sa.Connection) -> dict[str, Any]:
         return {"renewed_at": servers.clock(connection) or self._now()}
 

@@ -223,6 +223,10 @@ class RunStore(Protocol):
         """
         ...
 
+    def idle_since(self, name: str) -> datetime | None:
+        """Return when the last holder of a lease renewed it; None while somebody holds it, and before the first."""
+        ...
+
     def note_consumer(self, state: ConsumerState) -> None:
         """Write how a consumer of a stream fares, as of now. It counts as a sign of life of this process."""
         ...

@@ -8,8 +8,10 @@ from ematix_core.backends.stream_protocols import PollLimits, SampledSource
 from ematix_core.config.settings import Settings
 from ematix_core.engine.cancel import Cancellation
 from ematix_core.engine.environment import Environment
+from ematix_core.engine.planning import explain_insert
 from ematix_core.errors import EmatixError
 from ematix_core.model.function import signature_of
+from ematix_core.model.mode import Scd2
 from ematix_core.streaming.delivery import delivery_of
 from ematix_core.streaming.joins.stage import JoinStage
 from ematix_core.streaming.landing import Landing
@@ -55,6 +57,10 @@ def _planned(env: Environment, stream: Stream) -> StreamPlan:
     notes = (
         [] if shaped is not None else ["no record is there yet: columns and statements are known with the first ones"]
     )
+    notes += [
+        f"scd2 into {one.name} without event_time= keeps one version of a key from each micro-batch, its last"
+        for one in stream.targets if isinstance(one.mode, Scd2) and not one.mode.event_time
+    ]  # fmt: skip
     notes += [f"SQL may call {signature_of(one)}" for one in stream.functions]
     notes += [f"enriched by {one.name}, batch by batch" for one in stream.enrich]
     return StreamPlan(
@@ -136,6 +142,6 @@ def _target(env: Environment, stream: Stream, target: Target, rows: pa.Table | N
     plan = None
     if rows is not None:
         with Landing(env, stream, target, Cancellation()) as landing:
-            plan = landing.plan(rows).plan
+            plan = explain_insert(landing.plan(rows))
     delivery = delivery_of(env, stream, target)
     return TargetStreamPlan(stream.label(target), delivery.name, delivery.why, plan)

@@ -109,6 +109,7 @@ class StreamPlan:
                 {
                     "target": one.target, "delivery": one.delivery, "why": one.why,
                     "mode": one.plan.mode if one.plan else None, "notes": list(one.plan.notes) if one.plan else [],
+                    "warnings": list(one.plan.warnings) if one.plan else [],
                     "steps": [
                         {"name": step.name, "why": step.why, "sql": step_text(step)}
                         for step in (one.plan.steps if one.plan else ())
@@ -130,6 +131,7 @@ class StreamPlan:
             lines.append(f"  writes {one.target}{f' ({one.plan.mode})' if one.plan else ''}: {one.delivery}")
             lines.append(f"    - {one.why}")
             lines += [f"    - {note}" for note in (one.plan.notes if one.plan else ())]
+            lines += [f"    - warning: {warning}" for warning in (one.plan.warnings if one.plan else ())]
             for number, step in enumerate(one.plan.steps if one.plan else (), 1):
                 lines.append(f"    {number}. {step.name}: {step.why}")
                 lines += [f"       | {line}" for line in step_text(step).splitlines()]

@@ -244,8 +244,10 @@ class LeaseConformance(StoreFixtures):
 
     def test_lease_has_one_holder_at_a_time(self, store: SchedulerStore) -> None:
         assert store.lease("x") is None
+        assert store.idle_since("x") is None
         first = store.acquire_lease("x", "a", 60)
         assert first is not None
+        assert store.idle_since("x") is None
         assert store.lease("x") == first
         assert (first.holder, first.token, first.previous) == ("a", 1, None)
         assert store.acquire_lease("x", "b", 60) is None
@@ -271,6 +273,9 @@ class LeaseConformance(StoreFixtures):
         assert renewed is not None
         time.sleep(0.6)
         assert store.lease("x") is None
+        idle = store.idle_since("x")
+        assert idle is not None
+        assert idle < renewed.expires_at
         assert store.renew_lease(renewed, 0.1) is not None  # nobody has taken it
         time.sleep(0.2)
         second = store.acquire_lease("x", "b", 60)

@@ -83,4 +83,4 @@ def test_a_system_that_does_not_answer_is_named(all_of_them: ematix.FederatedCon
     with closing(registry.source(both)) as source, pytest.raises(ConnectError) as failed:
         source.read(Query(sql="SELECT 1 FROM lake.sales.orders, gone.things"))
     assert "connection gone" in str(failed.value)
-    assert "nothing listens at localhost:1" in str(failed.value)
+    assert "nothing listens at 127.0.0.1:1" in str(failed.value)

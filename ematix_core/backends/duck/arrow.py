@@ -1,13 +1,45 @@
-"""Arrow into DuckDB and out of it: what reading raises is kept, and `arrow.bool8` becomes the `bool` of all else."""
+"""Arrow into DuckDB and out of it: what DuckDB cannot hold is refused, what reading raises is kept.
+
+`arrow.bool8` becomes the `bool` of all else.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ematix_core.backends.duck.types import LIMITS
+from ematix_core.errors import UnsupportedError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
+
+
+def require_held(schema: pa.Schema, where: str, remedy: str = "Cast it in the query of the source") -> None:
+    """Raise UnsupportedError for a column with more digits than DuckDB's decimals have.
+
+    `where` says which rows they are, `remedy` where the column can be cast.
+    """
+    for field in schema:
+        if (wide := _wide(field.type)) is not None:
+            digits = LIMITS["numeric_precision"]
+            raise UnsupportedError(
+                f"column {field.name!r} is {wide}, and DuckDB, through which the rows pass, has decimals of at most "
+                f"{digits} digits", where=where,
+                hint=f"{remedy}, to a decimal of at most {digits} digits, such as "
+                f"numeric({digits}, {min(wide.scale, digits)}), or to text.",
+            )  # fmt: skip
+
+
+def _wide(kind: Any) -> Any:  # noqa: ANN401 - an Arrow type; its stubs know no nested kinds
+    """Return the decimal of 256 bits that the type is or has within it, or None."""
+    import pyarrow as pa
+
+    if pa.types.is_decimal256(kind):
+        return kind
+    found = (_wide(kind.field(i).type) for i in range(kind.num_fields))
+    return next((wide for wide in found if wide is not None), None)
 
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:

@@ -96,6 +96,9 @@ DIALECT: Dialect = MySQLDialect(
     declares_keys=True,
     alter_type=False,  # MODIFY COLUMN wants all of the column's definition again, and would lose NOT NULL
     indexes_keys=True,
+    # 20,000 rows into as many: 30 s without an index, 0.7 s with one. MySQL has hash joins from 8.0.18 on, but only
+    # for `=`: https://dev.mysql.com/doc/refman/8.0/en/hash-joins.html
+    scans_for_keys=frozenset({"merge", "scd2"}),
     indexes_staging=True,
     joins_by_index=True,
     bulk="LOAD DATA LOCAL from memory; read by connectorx",

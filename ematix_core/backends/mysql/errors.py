@@ -37,6 +37,10 @@ _UNKNOWN_HOST = 2005
 _LOST = frozenset({2006, 2013, 2055, 1053, 1152, 1158, 1159, 1160, 1161, 1927, 3169, 4031})
 _TRY = "Nothing was committed. Try again; with retries= the job does so by itself."
 _MEND = "Mend the value in the job's query, or give the column a type that holds it."
+_ALIKE = (
+    "The table's own unique key forbids it. By its collation texts may be equal that differ in case, accents or spaces "
+    "at the end. Nothing was committed."
+)
 _BY_NUMBER: dict[int, tuple[type[EmatixError], str]] = {
     1044: (AccessError, "Ask for the privilege, for example: GRANT ALL ON `{database}`.* TO '{user}'@'%'."),
     1045: (AccessError, "Check user and password in the connection's url=."),
@@ -70,8 +74,8 @@ _BY_NUMBER: dict[int, tuple[type[EmatixError], str]] = {
     1114: (DiskFullError, "Free space on the server, or raise its limit. Nothing was committed."),
     1030: (RunError, "The storage engine failed: the server's log says more."),
     3675: (DiskFullError, "Free space on the server. Nothing was committed."),
-    1062: (KeyViolationError, "The table's own unique key forbids it. Nothing was committed."),
-    1586: (KeyViolationError, "The table's own unique key forbids it. Nothing was committed."),
+    1062: (KeyViolationError, _ALIKE),
+    1586: (KeyViolationError, _ALIKE),
     1451: (KeyViolationError, "A foreign key of another table points at the row. Nothing was committed."),
     1452: (KeyViolationError, "A foreign key of the table has no row to point at. Nothing was committed."),
     1048: (ConversionError, "The column is NOT NULL: filter the rows, or fill the value in the job's query."),

@@ -14,7 +14,7 @@ from ematix_core.backends.mysql.loading import Loading
 from ematix_core.backends.mysql.readers import readers
 from ematix_core.backends.mysql.reading import TypedQuery, as_written, quote
 from ematix_core.backends.mysql.staging import Staging, is_about, is_ddl, scope_key
-from ematix_core.backends.mysql.texts import Texts
+from ematix_core.backends.mysql.texts import Texts, index_on
 from ematix_core.errors import CancelledError, EmatixError, LockedError, SqlError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import Column, TableName
@@ -82,6 +82,16 @@ class MySQLSession(LedgerSession):
             if index not in partial:
                 keys.setdefault(index, []).append(column)
         return tuple(dict.fromkeys(tuple(key) for key in keys.values()))
+
+    def missing_index(self, table: TableName, keys: Sequence[str], *, where: str = "") -> str:
+        """Return the statement that makes an index on the keys; see `IndexedSession`."""
+        del where
+        found = self.main.rows(
+            "SELECT 1 FROM information_schema.STATISTICS WHERE INDEX_TYPE IN ('BTREE', 'HASH') AND SEQ_IN_INDEX = 1 "  # noqa: S608 - hexadecimal literals
+            f"AND TABLE_SCHEMA = {self._schema(table)} AND TABLE_NAME = {literal(table.name, '')} AND "
+            f"COLUMN_NAME IN ({', '.join(literal(key, '') for key in keys)}) LIMIT 1"
+        )
+        return "" if found else index_on(table, keys, self._facts(table))
 
     def check_keys(self, table: TableName, keys: Sequence[str]) -> None:
         """Raise UnsupportedError for a key column by whose collation texts that differ are one key."""

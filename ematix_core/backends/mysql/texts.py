@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ematix_core.backends.mysql.dialect import PADDED, UUID, exact_collation
 from ematix_core.backends.mysql.reading import quote
-from ematix_core.errors import KeyViolationError, UnsupportedError
+from ematix_core.errors import AlikeKeysError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ematix_core.backends.mysql.staging import Staging
     from ematix_core.model.table import TableName
 
+_INDEXED = 255
+"""Characters of a text in an index: of 3,072 bytes, https://dev.mysql.com/doc/refman/8.0/en/innodb-limits.html"""
 _BOTH_SIDES = re.compile(r"(`\w+`\.)(`(?:[^`]|``)+`) <=> (`\w+`\.)\2")
 _INDEX = re.compile(r"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+`\w+`\s+ON\s+(`\w+`)\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
 
@@ -63,8 +65,9 @@ class Texts:
         for name in re.findall(r"`(?:[^`]|``)+`", found[2]) if found else ():
             query = f"SELECT {name} FROM {staging.renamed(found[1])} WHERE {name} LIKE '% ' LIMIT 1"  # type: ignore[index]  # noqa: S608 - found, then; quoted names
             if name in self._names and (rows := database.rows(query)):
-                raise KeyViolationError(
-                    f"the key {name} is {rows[0][0]!r}, which {self._server} takes for the one without the spaces",
+                raise AlikeKeysError(
+                    f"the key {name} is {rows[0][0]!r}, which {self._server} takes for {rows[0][0].rstrip(' ')!r}: its "
+                    f"collation {self._collation} compares texts without the spaces at their ends",
                     hint="Trim it in the job's query. MySQL from 8.0.17 and MariaDB tell such keys apart.",
                 )
 
@@ -73,3 +76,15 @@ class Texts:
         if name not in self._names:
             return found[0]
         return " <=> ".join(f"CAST(CONVERT({side}{name} USING utf8mb4) AS BINARY)" for side in (left, right))
+
+
+def index_on(table: TableName, keys: Sequence[str], facts: Iterable[Declared]) -> str:
+    """Return CREATE INDEX on the keys: texts that an index cannot hold whole by their first characters."""
+    long = {fact.name for fact in facts if fact.data_type.endswith(("text", "blob")) or _length(fact) > _INDEXED}
+    parts = (quote(key) + (f"({_INDEXED})" if key in long else "") for key in keys)
+    of = ".".join(quote(name) for name in (table.schema, table.name) if name)
+    return f"CREATE INDEX {quote(f'{table.name}_keys')} ON {of} ({', '.join(parts)})"
+
+
+def _length(fact: Declared) -> int:
+    return int(fact.type.parameters.get("length", 0)) if fact.data_type in {"varchar", "char"} else 0

@@ -40,6 +40,7 @@ from ematix_core.failpoint import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     import pyarrow as pa
 
@@ -220,6 +221,16 @@ class History:
         self.files.expose(self.table, view, shown)
         failpoint("objects.expose.after")
         self._known.append(manifest.version)
+
+    def locked(self, wait: float) -> AbstractContextManager[None]:
+        """Hold the table's lock; see `Folder.lock`.
+
+        Raises UnsupportedError, before a folder is made for it, where something of another's making is in the way of
+        a new table.
+        """
+        if self.files.local and not self.files.is_folder(self.state):
+            self.files.check_free(self.table)
+        return self.files.lock(self.lock_path, wait)
 
     def repair(self) -> Manifest | None:
         """Finish or clear what a killed writer left, and return the newest version. Call with the lock held.

@@ -183,7 +183,7 @@ class ObjectSession:
         if path not in self._tables:
             history = History(self.store, path)
             if not self.read_only:
-                self._locks.enter_context(self.store.lock(history.lock_path, self.settings.lock_wait_seconds))
+                self._locks.enter_context(history.locked(self.settings.lock_wait_seconds))
             base = history.newest() if self.read_only else history.repair()
             self._tables[path] = TableChanges(history, base, self.settings)
         return self._tables[path]

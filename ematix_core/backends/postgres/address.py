@@ -43,14 +43,18 @@ class Address:
 
     def __str__(self) -> str:
         """Say where it is, without the password."""
-        return f"PostgreSQL database {self.database} at {self.host}:{self.port} as {self.user}"
+        return f"PostgreSQL database {self.database} at {self.place} as {self.user}"
+
+    @property
+    def place(self) -> str:
+        """Host and port, as the user wrote them."""
+        if "," in self.host:  # several, each with its port
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def same_session(self, other: Address) -> bool:
         """Say whether a session of the other reads what one of this does: database, user and settings are the same."""
-        ours = (self.host, self.port, self.database, self.user, self.settings, self.server_settings.get("options"))
-        return ours == (
-            other.host, other.port, other.database, other.user, other.settings, other.server_settings.get("options"),
-        )  # fmt: skip
+        return _session(self) == _session(other)
 
 
 def address(connection: Connection) -> Address:
@@ -92,12 +96,19 @@ def _split(url: str, where: str) -> Any:  # noqa: ANN401 - urllib's SplitResult
 
 
 def _host(netloc: str) -> str:
-    hosts = netloc.rpartition("@")[2].lower()
+    hosts = netloc.rpartition("@")[2]
     if "," in hosts:
         return hosts
     host = hosts.rpartition(":")[0] if hosts.rpartition(":")[2].isdigit() else hosts
-    host = host.strip("[]")
-    return {"": "localhost", "127.0.0.1": "localhost", "::1": "localhost"}.get(host, host)
+    return host.strip("[]") or "localhost"
+
+
+def _session(address: Address) -> tuple[object, ...]:
+    host = address.host.lower()
+    return (
+        "localhost" if host in {"localhost", "127.0.0.1", "::1"} else host, address.port, address.database,
+        address.user, address.settings, address.server_settings.get("options"),
+    )  # fmt: skip
 
 
 def _port(netloc: str, where: str) -> int:

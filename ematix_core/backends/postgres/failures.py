@@ -134,7 +134,7 @@ def _from_the_wire(error: BaseException, address: Address) -> EmatixError:  # no
     import socket
 
     text = str(error) or type(error).__name__
-    place = f"{address.host}:{address.port}"
+    place = address.place
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConfigError(
             f"the certificate of {place} is not accepted: {error.verify_message}", where=str(address),

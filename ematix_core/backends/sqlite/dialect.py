@@ -18,6 +18,9 @@ DIALECT: Dialect = SQLiteDialect(
     partial_indexes=True,  # https://www.sqlite.org/partialindex.html
     alter_type=False,  # https://www.sqlite.org/lang_altertable.html
     indexes_keys=True,
+    # What merges join gets an index for the time of the statement, which NOT EXISTS does not: 10,000 rows into as many
+    # take scd2 7 s without an index, 0.2 s with one. https://www.sqlite.org/optoverview.html#autoindex
+    scans_for_keys=frozenset({"scd2"}),
     indexes_staging=True,
     joins_by_index=True,
     one_writer=True,  # https://www.sqlite.org/lockingv3.html

@@ -85,6 +85,17 @@ class SQLiteSession(LedgerSession):
                     keys.append(key)
         return tuple(keys)
 
+    def missing_index(self, table: TableName, keys: Sequence[str], *, where: str = "") -> str:
+        """Return the statement that makes an index on the keys; see `IndexedSession`."""
+        name = local_name(table)
+        found = self.database.rows(
+            "SELECT l.name, l.partial, i.name FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i "
+            "WHERE i.seqno = 0", [name],
+        )  # fmt: skip
+        if any(column in keys and (not partial or self._is_for(str(index), where)) for index, partial, column in found):
+            return ""
+        return f"CREATE INDEX {quote(f'{name}_keys')} ON {quote(name)} ({', '.join(quote(key) for key in keys)})"
+
     def _is_for(self, index: str, where: str) -> bool:
         """Say whether the partial index is for just the rows in which the column `where` is true."""
         found = self.database.rows("SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?", [index])

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ematix_core.streaming.replay import Replayed
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -66,6 +68,21 @@ def test_letter_is_shown_with_what_it_was(flow: Flow, letters: list[str]) -> Non
     assert unknown.exit_code == 2
     assert f"Did you mean '{letters[0]}'" in unknown.output
     assert "Did you mean 'orders'" in flow("dlq", "list", "order").output
+
+
+def test_many_letters_are_a_line_for_each_error(flow: Flow, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "pipelines.py").write_text(PIPELINES.format(kind="SQLite", path="t.sqlite"))
+    failed = {f"orders/a/{number}": f"no number: '{number}' at {number}.5" for number in range(5_000)}
+    failed |= {"orders/b/1": "it isn't there", "orders/b/2": "it isn't here"}
+    monkeypatch.setattr("ematix_core.streaming.replay.replay_letters", lambda *_, **__: Replayed(1, failed))
+    assert flow("dlq", "replay", "pipelines.py", "orders", "--all").output.splitlines() == [
+        "1 letter loaded, 5,002 failed again",
+        "5,000 letters, orders/a/0, orders/a/1, orders/a/2 and 4,997 more: no number: '0' at 0.5",
+        "orders/b/1: it isn't there",
+        "orders/b/2: it isn't here",
+    ]
+    data = json.loads(flow("dlq", "replay", "pipelines.py", "orders", "--all", "--json").output)
+    assert data == {"loaded": 1, "failed": failed, "notes": []}
 
 
 def test_purge_takes_yes_and_spares_the_other_states_and_the_young(flow: Flow, letters: list[str]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ematix_core.config.settings import Settings
+from ematix_core.store import SCHEDULER_LEASE, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +39,24 @@ def test_a_run_whose_process_was_killed_is_not_said_to_be_running(project: Path,
     lines = flow("explain", "nightly", *NOW).stdout.splitlines()
     assert "nightly has a run whose process is gone, begun" in lines[0]
     assert "next: a scheduler records this run as failed" in lines[-1]
+
+
+@pytest.mark.parametrize("catchup", ["none", "latest"])
+def test_a_tick_of_the_time_without_a_scheduler_is_due_only_where_it_is_made_up_for(
+    project: Path, flow: Flow, catchup: str
+) -> None:
+    pipelines = project / "pipelines.py"
+    pipelines.write_text(pipelines.read_text().replace("timezone=", f"catchup={catchup!r}, timezone="))
+    with open_store(Settings.load().store) as store:
+        lease = store.acquire_lease(SCHEDULER_LEASE, "a", 60)
+        assert lease is not None
+        store.see(["nightly"], token=lease.token)
+        store.release_lease(lease)
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    first, *_, last = flow("explain", "nightly", "--now", tomorrow).stdout.splitlines()
+    assert first.startswith("nightly waits" if catchup == "none" else "nightly is due")
+    assert last.startswith("next: it runs when the tick" if catchup == "none" else "next: a scheduler starts it")
+    assert flow("explain", "nightly").stdout.startswith("nightly waits")
 
 
 def test_json_has_the_conditions_as_data(project: Path, flow: Flow) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from ematix_core.model.schedule import Schedule
 from ematix_core.model.unit import Unit, UnitJob
+from ematix_core.scheduler.ticks import Ticks
 from ematix_core.scheduler.triggers import Triggers
 from ematix_core.store.records import Event, EventKind
 from tests.property.trigger_model import Span, ticks_between
@@ -52,6 +53,20 @@ def test_berlin_2026_as_the_table_of_engines_has_it(cron: str, day: str, expecte
     midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
     found = runs(Schedule(cron, "Europe/Berlin"), midnight - MINUTE, midnight + 22.5 * HOUR)
     assert [f"{tick:%H:%M}" for tick in found] == expected
+
+
+def test_ticks_of_the_hour_that_comes_twice_are_told_apart() -> None:
+    ticks = Ticks(Schedule("*/30 * * * *", "Europe/Berlin"))
+    utc = datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
+    assert [ticks.name(utc + number * 30 * MINUTE) for number in range(6)] == [
+        "2026-10-25 01:30 Europe/Berlin",
+        "2026-10-25 02:00+02:00 Europe/Berlin",
+        "2026-10-25 02:30+02:00 Europe/Berlin",
+        "2026-10-25 02:00+01:00 Europe/Berlin",
+        "2026-10-25 02:30+01:00 Europe/Berlin",
+        "2026-10-25 03:00 Europe/Berlin",
+    ]
+    assert ticks.name(datetime(2026, 3, 29, 1, tzinfo=UTC)) == "2026-03-29 03:00 Europe/Berlin"
 
 
 def changes(zone: str) -> list[datetime]:

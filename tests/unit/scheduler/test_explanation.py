@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -128,6 +128,36 @@ def test_a_paused_one_says_what_happens_once_it_is_resumed() -> None:
     assert said(line, 2)[-1] == "next: nothing; once it is resumed (`flow resume w`), it runs when a has succeeded"
     line.job(3, "a")
     assert said(line, 3)[-1] == "next: nothing; once it is resumed (`flow resume w`), it runs at once"
+
+
+def test_ticks_that_are_let_go_by_make_nothing_due() -> None:
+    line = Timeline(unit("w", cron="*/10 * * * *", catchup="none")).seen()
+    line.add(15, EventKind.GAP, started_at=at(5), run_id=None)
+    assert line.names(16) == []
+    assert said(line, 16) == [
+        "w waits; never succeeded",
+        (
+            "  missing  schedule */10 * * * * UTC: tick 2026-03-01 12:10 UTC is let go by, as no scheduler was at "
+            "work, or it was paused (catchup='none')"
+        ),
+        "next tick: 2026-03-01 12:20 UTC",
+        "next: it runs when the tick of 2026-03-01 12:20 UTC has come",
+    ]
+
+
+@pytest.mark.parametrize("catchup", ["none", "latest"])
+def test_ticks_of_a_pause_count_as_they_will_when_it_is_over(catchup: Any) -> None:  # noqa: ANN401 - a Catchup
+    line = Timeline(unit("w", cron="*/10 * * * *", catchup=catchup)).seen()
+    line.add(5, EventKind.PAUSED, "w", run_id=None)
+    explained = said(line, 15)
+    line.add(16, EventKind.RESUMED, "w", run_id=None)
+    if catchup == "none":
+        assert "tick 2026-03-01 12:10 UTC is let go by, as it is paused" in explained[1]
+        assert explained[-1].endswith("it runs when the tick of 2026-03-01 12:20 UTC has come")
+        assert line.names(17) == []
+    else:
+        assert explained[-1].endswith("it runs at once")
+        assert line.names(17) == ["w"]
 
 
 def test_one_that_no_scheduler_has_seen_says_so() -> None:

@@ -313,6 +313,24 @@ def test_plan_says_how_rows_are_read_shaped_and_loaded(files: Connection, store:
     assert plan.to_dict()["targets"][0]["steps"]
 
 
+def test_plan_shows_the_warnings_of_its_targets(files: Connection, store: Connection, arrive: Arrive) -> None:
+    arrive(one(1))
+    into(store, files).consume(until_idle=True)
+    sql = "SELECT id, CAST(price AS INTEGER) AS price, 1 AS more FROM source"
+    plan = into(store, files, transform_sql=sql, on_drift="warn").plan()
+    assert "    - warning: clicks: new column 'more' is not loaded" in str(plan)
+    assert "'more'" in plan.to_dict()["targets"][0]["warnings"][0]
+
+
+def test_plan_tells_that_histories_without_event_time_have_one_version_a_batch(
+    files: Connection, store: Connection
+) -> None:
+    note = "scd2 into clicks without event_time= keeps one version of a key from each micro-batch"
+    assert note in str(into(store, files, mode=ematix.scd2(keys="id")).plan())
+    assert note not in str(into(store, files, mode=ematix.scd2(keys="id", event_time="at")).plan())
+    assert note not in str(into(store, files, mode=ematix.merge(keys="id")).plan())
+
+
 def test_plan_is_made_in_spite_of_bad_rows_where_the_stream_goes_on(
     files: Connection, store: Connection, arrive: Arrive
 ) -> None:

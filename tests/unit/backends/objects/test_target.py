@@ -258,10 +258,12 @@ def test_a_type_that_the_format_cannot_hold_is_refused_by_column(lake: Lake, for
     lake.target(form).check_columns([Column("id", BigInt), Column("t", Text)])
 
 
-def test_a_folder_with_foreign_files_is_not_taken_over(lake: Lake) -> None:
+def test_a_folder_with_foreign_files_is_not_taken_over_and_nothing_is_left(lake: Lake) -> None:
     lake.write_text("analytics/events/mine.csv", "id\n1\n")
+    before = sorted(lake.root.rglob("*"))
     with pytest.raises(UnsupportedError, match="did not write"):
         lake.load(rows(1))
+    assert sorted(lake.root.rglob("*")) == before
 
 
 def test_two_writers_of_one_table_exclude_each_other(lake: Lake) -> None:
