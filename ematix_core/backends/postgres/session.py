@@ -45,10 +45,11 @@ class PostgresSession(LedgerSession):
 
     kind = "postgres"
 
-    def __init__(self, link: Link, *, writing: bool = False) -> None:
+    def __init__(self, link: Link, *, writing: bool = False, catalog: Catalog | None = None) -> None:
+        """`catalog`: what another session on the connection has used before."""
         self.link = link
         self._writing = writing
-        self._catalog = Catalog(link)
+        self._catalog = catalog or Catalog(link)
         self._ledger = SqlLedger(self, text="TEXT")
         self._main: TableName | None = None
         self._staged = False
