@@ -22,8 +22,9 @@ HEADERS = ("stream", "target", "status", "records", "rec/s 1m", "rec/s 5m", "beh
 
 def row(stream: str, target: str, told: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the cells of one consumer, for HEADERS."""
+    status = told.get("status", "")
     return (
-        stream, target, told.get("doing") or told.get("status", ""), told.get("records", 0),
+        stream, target, (status == "running" and told.get("doing")) or status, told.get("records", 0),
         told.get("m1", {}).get("records"), told.get("m5", {}).get("records"), told.get("behind"), told.get("latency"),
         told.get("dead", 0),
     )  # fmt: skip

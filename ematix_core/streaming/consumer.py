@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 from ematix_core.backends.stream_protocols import RetainingSource
-from ematix_core.errors import ConversionError, EmatixError
+from ematix_core.errors import ConversionError, DriftError, EmatixError
 from ematix_core.failpoint import failpoint
 from ematix_core.streaming.control import Landed
 from ematix_core.streaming.delivery import require_positions
@@ -198,12 +198,27 @@ class Consumer:
         while True:
             try:
                 return self._landing.land(self._parcel(rows, letters, after), self._source), rows
+            except DriftError as error:
+                rows, bad = self._apart(rows, raw, error)
             except EmatixError as error:
                 if self._stream.on_error == "fail" or not is_of_data(error):
                     raise
                 bad = unloadable(rows, self._shaping, self._landing, error, looking)
+                rows = without(rows, bad)
             letters.append(letters_of(raw, list(bad), list(bad.values()), payload=self._reading.payload))
-            rows, raw = without(rows, bad), without(raw, bad)
+            raw = without(raw, bad)
+
+    def _apart(self, rows: pa.Table, raw: pa.Table, error: DriftError) -> tuple[pa.Table, dict[int, str]]:
+        """Return rows that go with the target's types, where only some messages do not, and why those do not.
+
+        Raises the error when none of the messages goes with them, and where the stream says its types itself.
+        """
+        stream = self._stream
+        if stream.on_error != "fail" and not stream.transform_sql and not stream.enrich:
+            wanted = self._landing.wanted(rows)
+            if wanted and (apart := self._reading.apart(raw, wanted)) is not None:
+                return apart
+        raise error
 
     def _looking(self) -> Looking:
         """Return what is called between the attempts of a search for bad records."""
