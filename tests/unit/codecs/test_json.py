@@ -272,7 +272,7 @@ def test_whole_numbers_go_with_doubles_as_long_as_these_hold_them() -> None:
 
 
 def test_lists_and_objects_go_with_those_that_hold_them() -> None:
-    kind = types.Array[types.BigInt]
+    kind: Any = types.Array[types.BigInt]
     assert apart('{"x": [1, 2]}', '{"x": []}', '{"x": [1.5]}', '{"x": 1}', x=(kind,)) == ([[1, 2], []], [2, 3])
 
 

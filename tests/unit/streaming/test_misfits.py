@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ematix_core.backends import registry
@@ -21,7 +23,7 @@ from ematix_core.types import (
     Unknown,
 )
 
-LIST = Array[BigInt]
+LIST: Any = Array[BigInt]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ def errors(stream: Stream) -> dict[int, str]:
 class Counted:
     """Counts the calls of a method, and may do something at one of them."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, of: type, name: str, then: Callable[[int], None] = int) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, of: type, name: str, then: Callable[[int], object] = int
+    ) -> None:
         self.calls = 0
         method = getattr(of, name)
 
