@@ -163,6 +163,18 @@ def test_a_row_that_postgres_tells_is_the_one_that_it_means_beside_older_rows_of
         assert places == {"120", "149"}
 
 
+def test_lines_of_a_copy_in_text_are_not_taken_for_rows(
+    kafka: KafkaCluster, clicks: str, events: Connection, tmp_path: Path
+) -> None:
+    records = [{"id": number, "note": "several\nlines", "host": "10.0.0.1"} for number in range(100)]
+    kafka.produce(clicks, [(None, json.dumps(one)) for one in records])
+    with place("postgres", tmp_path) as target:
+        made = "CREATE TABLE clicks (id BIGINT, note TEXT, host INET, CHECK (id NOT IN (30, 31, 80)))"
+        execute(str(target.settings()["url"]), made)
+        assert into(target, events, clicks, transform_sql="").consume(until_idle=True).targets[0].dead == 3
+        assert [row["id"] for row in loaded(target)] == [n for n in range(100) if n not in {30, 31, 80}]
+
+
 @pytest.mark.parametrize("kind", ODD_KINDS)
 def test_an_odd_value_is_kept_aside_and_the_stream_goes_on(
     kafka: KafkaCluster, clicks: str, events: Connection, tmp_path: Path, kind: str

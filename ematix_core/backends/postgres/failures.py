@@ -58,7 +58,7 @@ _BY_CLASS: dict[str, tuple[type[EmatixError], str]] = {
     "22": (ConversionError, ""),
     "23": (ConversionError, ""),
 }
-_AT_ROW = re.compile(r"COPY .+, line (\d+)")
+_AT_ROW = re.compile(r"COPY .+?, line (\d+)")
 _CONSTRAINT_RACE = re.compile(r"pg_(?:type|class|namespace)_\w+_index")
 
 

@@ -15,7 +15,7 @@ from ematix_core.backends.postgres.native import NUMERIC
 from ematix_core.backends.postgres.parameters import bind
 from ematix_core.backends.postgres.reading import TypedQuery
 from ematix_core.backends.protocols import Query
-from ematix_core.errors import KeyViolationError, SqlError, UnsupportedError
+from ematix_core.errors import ConversionError, KeyViolationError, SqlError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.sql.ddl import create_as
 from ematix_core.types import Text
@@ -87,6 +87,8 @@ class PostgresSession(LedgerSession):
         except Exception as error:
             if feed.failure is not None and feed.failure is not error:
                 raise feed.failure from error
+            if isinstance(error, ConversionError) and form != "binary":
+                error.row = None  # lines of CSV are counted, and a text may have several
             raise
         self.filled(table)
         failpoint("postgres.load.after")
