@@ -218,7 +218,12 @@ class DriftError(RunError):
 
 
 class ConversionError(RunError):
-    """A value does not fit the type of its column."""
+    """A value does not fit the type of its column.
+
+    `row`: the number of the row that has it, among those that were to be loaded; None: it is not known.
+    """
+
+    row: int | None = None
 
 
 class KeyViolationError(RunError):

@@ -109,6 +109,9 @@ class _Watch:
         with self._lock:
             self._behind[target] = behind
 
+    def searching(self, target: str, looked: int, of: int, found: int) -> None:
+        """See Observer: the stream itself says it to the log."""
+
     def stands(self, target: str, behind: int | None, positions: Mapping[str, Any]) -> None:
         """See Observer."""
         del positions

@@ -326,6 +326,8 @@ class MaintainingTarget(Protocol):
 class Target(Protocol):
     """Writes rows. One object serves one attempt of one job."""
 
+    # A target may also have `connected()`, a context manager: the sessions within it share what it connects by.
+
     dialect: Dialect
 
     def session(self) -> AbstractContextManager[Session]:

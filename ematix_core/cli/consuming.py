@@ -22,9 +22,11 @@ HEADERS = ("stream", "target", "status", "records", "rec/s 1m", "rec/s 5m", "beh
 
 def row(stream: str, target: str, told: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the cells of one consumer, for HEADERS."""
+    status = told.get("status", "")
     return (
-        stream, target, told.get("status", ""), told.get("records", 0), told.get("m1", {}).get("records"),
-        told.get("m5", {}).get("records"), told.get("behind"), told.get("latency"), told.get("dead", 0),
+        stream, target, (status == "running" and told.get("doing")) or status, told.get("records", 0),
+        told.get("m1", {}).get("records"), told.get("m5", {}).get("records"), told.get("behind"), told.get("latency"),
+        told.get("dead", 0),
     )  # fmt: skip
 
 
@@ -50,7 +52,7 @@ def _lines(streams: Mapping[str, Statistics], done: threading.Event) -> None:
                 behind = "" if told["behind"] is None else f", {told['behind']:,} behind"
                 dead = f", {told['dead']:,} dead letters" if told["dead"] else ""
                 click.echo(
-                    f"{name} into {target}: {told['status']}, {told['records']:,} records, "
+                    f"{name} into {target}: {told['doing'] or told['status']}, {told['records']:,} records, "
                     f"{told['m1']['records']:,.0f}/s{behind}{dead}",
                     err=True,
                 )

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from ematix_core.codecs import json_fast
-from ematix_core.codecs.arrays import Values, arrow
+from ematix_core.codecs.arrays import Values, arrow, compute
 from ematix_core.codecs.json_columns import JsonColumn, refuse_unsupported
 from ematix_core.codecs.json_exact import ExactRows
 from ematix_core.codecs.json_inference import Found, found_in_messages, found_in_table, merged
 from ematix_core.codecs.protocols import Decoded, Undecodable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pyarrow as pa
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ematix_core.model.table import Column
+    from ematix_core.types import ColumnType
 
 FEW = 32
 """Messages that are read exactly rather than halved again; a call of the fast way costs about as much."""
@@ -106,6 +107,21 @@ class InferringJsonDecoder:
         self._learn(values)
         return decode(values, self._found.columns())
 
+    def apart(
+        self, values: pa.BinaryArray | pa.LargeBinaryArray, wanted: Mapping[str, Sequence[type[ColumnType]]]
+    ) -> Decoded | None:
+        """Read messages again, without those in which a field is of none of the types wanted for it: these are bad.
+
+        What was known of such a field is found anew. None when no message is bad, or each of them is.
+        """
+        bad = tuple(_misfits(values, 0, wanted))
+        if len(bad) in {0, len(values)}:
+            return None
+        self._found = self._found.without_types(wanted)
+        numbers = pa.array(range(len(values)), pa.int64())
+        among = compute.is_in(numbers, value_set=pa.array([one.row for one in bad], pa.int64()))
+        return Decoded(self.decode(values.filter(compute.invert(among))).rows, bad)
+
     def _learn(self, values: Values) -> None:
         """Widen what is known by these messages; those that cannot be read tell nothing."""
         table = json_fast.parse(values, (), unexpected="infer")
@@ -117,3 +133,20 @@ class InferringJsonDecoder:
             half = len(values) // 2
             self._learn(values[:half])
             self._learn(values[half:])
+
+
+def _misfits(values: Values, start: int, wanted: Mapping[str, Sequence[type[ColumnType]]]) -> Iterator[Undecodable]:
+    """Yield those of the messages, the first of which has the number `start`, with a field of none of these types."""
+    table = json_fast.parse(values, (), unexpected="infer")
+    if table is not None and found_in_table(table, values).misfit(wanted) is None:
+        return
+    if len(values) > FEW:
+        half = len(values) // 2
+        yield from _misfits(values[:half], start, wanted)
+        yield from _misfits(values[half:], start + half, wanted)
+        return
+    for number, message in enumerate(values.to_pylist(), start):
+        found = found_in_messages([message])
+        if (name := found.misfit(wanted)) is not None:
+            kinds = " or ".join(kind.label() for kind in wanted[name])
+            yield Undecodable(number, f"field {name!r} is {found.types[name].label()}, and the target takes {kinds}")

@@ -21,7 +21,7 @@ from ematix_core.codecs.json_exact import Number, parse
 from ematix_core.types import Array, BigInt, Boolean, Double, Numeric, Struct, Text, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ematix_core.types import ColumnType
 
@@ -43,6 +43,18 @@ class Found:
     def columns(self) -> tuple[JsonColumn, ...]:
         """Return the columns, which take NULL, and other kinds of values where they are Text."""
         return tuple(JsonColumn(name, _read_as(kind), loose=True) for name, kind in self.types.items())
+
+    def without_types(self, names: Collection[str]) -> Found:
+        """Return the same columns, those with these names as if each had only been null."""
+        return Found({name: Unknown if name in names else kind for name, kind in self.types.items()})
+
+    def misfit(self, wanted: Mapping[str, Sequence[type[ColumnType]]]) -> str | None:
+        """Return the name of a column that is of none of the types wanted for it, nor beside their values."""
+        for name, kinds in wanted.items():
+            found = self.types.get(name, Unknown)
+            if all(_read_as(widened(kind, found)) is not kind for kind in kinds):
+                return name
+        return None
 
 
 def _read_as(kind: type[ColumnType]) -> type[ColumnType]:

@@ -241,10 +241,7 @@ class Load:
         rows = task.rows
         if task.high_water is not None and task.watermark is not None:
             rows = from_mark(rows, task.high_water.column, decode(task.watermark))
-        rows = watched(rows, self._count)
-        if plan.shape:
-            rows = run_sql(plan.shape, rows, SOURCE, plan.functions)
-        return fitted(rows, step.columns, f"table {plan.table}")
+        return brought(watched(rows, self._count), plan, step)
 
     def _count(self, batch: pa.RecordBatch) -> None:
         self._counts["rows_read"] += batch.num_rows
@@ -308,6 +305,13 @@ class Load:
         if before is not None and decode(before) > water.highest:
             return before
         return encode(water.highest)
+
+
+def brought(rows: pa.RecordBatchReader, plan: TargetPlan, step: Fill) -> pa.RecordBatchReader:
+    """Return the rows as the step takes them: shaped, and with the types of its columns."""
+    if plan.shape:
+        rows = run_sql(plan.shape, rows, SOURCE, plan.functions)
+    return fitted(rows, step.columns, f"table {plan.table}")
 
 
 def repeated(target: str, mode: str, done: LoadRecord) -> TargetResult:

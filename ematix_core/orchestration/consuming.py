@@ -145,6 +145,11 @@ class _Several:
         for one in self._observers:
             one.stands(target, behind, positions)
 
+    def searching(self, target: str, looked: int, of: int, found: int) -> None:
+        """See Observer."""
+        for one in self._observers:
+            one.searching(target, looked, of, found)
+
     def failed(self, target: str, error: str, retry_in: float) -> None:
         """See Observer."""
         for one in self._observers:

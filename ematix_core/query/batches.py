@@ -40,6 +40,7 @@ class BatchSql:
         self._functions = tuple(functions)
         self._over: pa.Schema | None = None  # the schema that the calls below are for
         self._whole: WholeCalls | None = None
+        self._columns = 0  # of the widest result so far, for which there is room
 
     def keep(self, name: str, rows: pa.Table) -> None:
         """Give the query a table to join, instead of the one that had this name before."""
@@ -63,12 +64,18 @@ class BatchSql:
             return self._run(self.sql, rows)  # which may know better, or says it of the query as it was written
         return self._whole.finished(rows, made)
 
+    def ask(self, sql: str, rows: pa.Table) -> pa.Table:
+        """Return the result of another query over the rows, and over what is kept. Raises SqlError, ConversionError."""
+        return self._run(sql, rows)
+
     def _run(self, sql: str, rows: pa.Table) -> pa.Table:
         require_held(rows.schema, "the batch that the SQL reads", DECLARE)
         self._connection.register(self._name, rows)
         try:
             found = relation(self._connection, sql, {})
-            make_room(self._connection, len(found.columns))
+            if len(found.columns) > self._columns:
+                self._columns = len(found.columns)
+                make_room(self._connection, self._columns)
             with translated(sql):
                 return plain_table(found.to_arrow_table())
         finally:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 from ematix_core.backends.stream_protocols import RetainingSource
-from ematix_core.errors import ConversionError, EmatixError
+from ematix_core.errors import ConversionError, DriftError, EmatixError
 from ematix_core.failpoint import failpoint
 from ematix_core.streaming.control import Landed
 from ematix_core.streaming.delivery import require_positions
 from ematix_core.streaming.landing import Landing, Parcel
 from ematix_core.streaming.letters import letters_of
+from ematix_core.streaming.looking import Looking, StoppedError
 from ematix_core.streaming.opening import open_reading, open_source, reader_of
-from ematix_core.streaming.poison import find_bad, is_of_data, without
+from ematix_core.streaming.poison import is_of_data, without
 from ematix_core.streaming.positions import Noted, moved
 from ematix_core.streaming.reading import reading_of
 from ematix_core.streaming.shaping import Shaping
+from ematix_core.streaming.sifting import unloadable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from ematix_core.backends.stream_protocols import Position, Positions
     from ematix_core.engine.cancel import Cancellation
     from ematix_core.engine.environment import Environment
+    from ematix_core.engine.result import TargetResult
     from ematix_core.model.job import Target
     from ematix_core.model.stream import Stream
     from ematix_core.streaming.control import Control, Observer, Until
@@ -83,7 +86,14 @@ class Consumer:
         self._open.close()
 
     def run(self, until: Until) -> None:
-        """Consume until a stop is asked for, or `until` says that it is enough."""
+        """Consume until a stop is asked for, or `until` says that it is enough.
+
+        A stop during a search for bad records leaves the micro-batch to the next consumer.
+        """
+        with suppress(StoppedError):
+            self._consume(until)
+
+    def _consume(self, until: Until) -> None:
         self._polling = reading_of(
             self._env, self._source, self._stream, group_of(self._stream, self._target), until, control=self._control,
             keeps=not self._landing.by_offsets, alone=self._stream.keeps_state,
@@ -163,15 +173,7 @@ class Consumer:
         if not rows.num_rows and not self._landing.notes_without_rows():
             self._held = letters
             return
-        try:
-            result = self._landing.land(self._parcel(rows, letters, after), self._source)
-        except EmatixError as error:
-            if self._stream.on_error == "fail" or not is_of_data(error):
-                raise
-            bad = find_bad(rows, lambda some: self._landing.attempt(self._shaping.shaped(some)), error)
-            letters.append(letters_of(raw, list(bad), list(bad.values()), payload=self._reading.payload))
-            rows = without(rows, bad)
-            result = self._landing.land(self._parcel(rows, letters, after), self._source)
+        result, rows = self._loaded(rows, raw, letters, after)
         self._held = []
         self._at.update(after)
         lost = sum(one.num_rows for one in letters)
@@ -187,6 +189,40 @@ class Consumer:
         # Told first: the rows are loaded, also when the group, which has others by now, refuses the positions.
         self._acknowledge(after)
         failpoint("stream.commit.after")
+
+    def _loaded(
+        self, rows: pa.Table, raw: pa.Table, letters: list[pa.Table], after: Positions
+    ) -> tuple[TargetResult, pa.Table]:
+        """Load the rows, and return which these were: those that cannot be loaded are added to the letters."""
+        looking = self._looking()
+        while True:
+            try:
+                return self._landing.land(self._parcel(rows, letters, after), self._source), rows
+            except DriftError as error:
+                rows, bad = self._apart(rows, raw, error)
+            except EmatixError as error:
+                if self._stream.on_error == "fail" or not is_of_data(error):
+                    raise
+                bad = unloadable(rows, self._shaping, self._landing, error, looking)
+                rows = without(rows, bad)
+            letters.append(letters_of(raw, list(bad), list(bad.values()), payload=self._reading.payload))
+            raw = without(raw, bad)
+
+    def _apart(self, rows: pa.Table, raw: pa.Table, error: DriftError) -> tuple[pa.Table, dict[int, str]]:
+        """Return rows that go with the target's types, where only some messages do not, and why those do not.
+
+        Raises the error when none of the messages goes with them, and where the stream says its types itself.
+        """
+        stream = self._stream
+        if stream.on_error != "fail" and not stream.transform_sql and not stream.enrich:
+            wanted = self._landing.wanted(rows)
+            if wanted and (apart := self._reading.apart(raw, wanted)) is not None:
+                return apart
+        raise error
+
+    def _looking(self) -> Looking:
+        """Return what is called between the attempts of a search for bad records."""
+        return Looking(self._stream.name, self._name, self._control, self._cancellation, self._observer)
 
     def _acknowledge(self, after: Positions) -> None:
         """Tell the source's system how far the target has come, unless that was part of the target's transaction."""

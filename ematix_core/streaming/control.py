@@ -91,6 +91,10 @@ class Observer(Protocol):
         """Take note of where a consumer is, told now and then and at its end, and how far behind (None: not known)."""
         ...
 
+    def searching(self, target: str, looked: int, of: int, found: int) -> None:
+        """Take note that bad records are looked for in a micro-batch, told every second: how far that is."""
+        ...
+
     def failed(self, target: str, error: str, retry_in: float) -> None:
         """Take note that the consumer begins again after that many seconds."""
         ...
@@ -123,6 +127,9 @@ class Unobserved:
         """See Observer."""
 
     def stands(self, target: str, behind: int | None, positions: Positions) -> None:
+        """See Observer."""
+
+    def searching(self, target: str, looked: int, of: int, found: int) -> None:
         """See Observer."""
 
     def failed(self, target: str, error: str, retry_in: float) -> None:

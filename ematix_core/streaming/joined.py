@@ -34,8 +34,8 @@ class JoinConsumer(StatefulConsumer[JoinStage]):
             shaping = Shaping(self._env, stream, CARRIED)
             self._open.callback(shaping.close)
             self._shapings.append(shaping)
-            self._timed.append(TimedRows(stream, shaping, times, reading.payload))
-        self._results = TimedRows(self._stream, self._shaping, None, payload="")
+            self._timed.append(TimedRows(stream, shaping, times, reading.payload, self._looking))
+        self._results = TimedRows(self._stream, self._shaping, None, "", self._looking)
 
     def _land(self, gathered: list[Records]) -> None:
         letters = [one.letters for one in gathered if one.letters is not None]
@@ -74,7 +74,7 @@ class WindowedJoinConsumer(JoinConsumer):
         super()._ready()
         stage = cast("WindowedJoinStage", self._stage)
         self._aggregated = stage.aggregated
-        self._results = TimedRows(self._stream, self._shaping, stage.window.times, payload="")
+        self._results = TimedRows(self._stream, self._shaping, stage.window.times, "", self._looking)
 
     def _told(self, results: pa.Table | None) -> pa.Table | None:
         letters: list[pa.Table] = []

@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING, Self
 
 from ematix_core.engine.body import RunContext
 from ematix_core.engine.bookkeeping import TableChangedError
-from ematix_core.engine.load import Load, LoadTask
+from ematix_core.engine.load import Load, LoadTask, brought
 from ematix_core.engine.planning import Situation, TargetPlan, plan_target
 from ematix_core.engine.queueing import exclusive
 from ematix_core.engine.result import COUNTS, TargetResult
 from ematix_core.engine.targets import checked_schema, open_target
-from ematix_core.errors import EmatixError
+from ematix_core.errors import ConversionError, EmatixError
 from ematix_core.failpoint import failpoint
 from ematix_core.model.changes import ADDED
 from ematix_core.model.job import Job
 from ematix_core.model.mode import Merge, Scd2
 from ematix_core.model.table import TableDef, columns_from
+from ematix_core.strategies.plan import Fill
 from ematix_core.streaming.letters import check_letters, keep_letters, letters_table
+from ematix_core.streaming.misfits import wanted_types
 from ematix_core.streaming.positions import Noted, OffsetBookkeeping, PositionBookkeeping, noted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from ematix_core.model.job import Target as Declared
     from ematix_core.model.stream import Stream
     from ematix_core.model.table import Column
+    from ematix_core.types import ColumnType
 
 _HOLD_SECONDS = 5.0
 """How long a file that admits one process is kept open while there is always more to load."""
@@ -125,14 +128,39 @@ class Landing:
         with target.inspect() as session:
             return session.columns(self._declared.name) is not None
 
+    def fit(self, rows: pa.Table) -> None:
+        """Do what is done to rows before the target gets them: raises what that would raise."""
+        plan = self._planned(self.own(rows))
+        for step in plan.plan.steps:
+            if isinstance(step, Fill):
+                for _ in brought(self._stream_of(rows), plan, step):
+                    pass
+
+    @contextlib.contextmanager
+    def trying(self) -> Iterator[None]:
+        """Have attempts go over one connection, where the target can do so."""
+        keep = getattr(self._taken(), "connected", contextlib.nullcontext)
+        with keep():
+            yield
+
     def attempt(self, rows: pa.Table) -> None:
-        """Load the rows and roll back: raises what loading them would raise."""
+        """Load the rows and roll back: raises what loading them would raise. A ConversionError may tell the row."""
 
         def take_back(_: Session) -> None:
             raise _TrialError
 
         with contextlib.suppress(_TrialError):
-            self._load(rows, _Nothing(), "trial", self._env.clock(), take_back)
+            try:
+                self._load(rows, _Nothing(), "trial", self._env.clock(), take_back)
+            except ConversionError as error:
+                if not self._loads_as_they_are(rows):
+                    error.row = None
+                raise
+
+    def _loads_as_they_are(self, rows: pa.Table) -> bool:
+        """Say whether the target gets just these rows, in their order."""
+        plan = self._plan[1] if self._plan else None
+        return plan is not None and not plan.shape and latest_of_key(rows, plan) is rows
 
     def interrupt(self) -> None:
         """Stop what the target is doing, from another thread; it is rolled back."""
@@ -172,6 +200,13 @@ class Landing:
         wanted = {column.name for column in table.columns} if isinstance(table, TableDef) else set()
         wanted |= set(mode.beside()) if isinstance(mode, Merge | Scd2) else set()
         return rows.select([name for name in rows.schema.names if name not in ADDED or name in wanted])
+
+    def wanted(self, rows: pa.Table) -> Mapping[str, Sequence[type[ColumnType]]]:
+        """Return the types that the target takes, of each column of the rows whose type it does not take."""
+        target = self._taken()
+        with target.inspect() as session:
+            existing = session.columns(self._declared.name) or ()
+        return wanted_types(columns_from(self.own(rows).schema), existing, target.dialect)
 
     def plan(self, rows: pa.Table) -> TargetPlan:
         """Return how rows of these columns are loaded; changes nothing."""

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ematix_core.errors import BadRowError
 from ematix_core.streaming.letters import letters_of
+from ematix_core.streaming.poison import without
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
 
     import pyarrow as pa
 
     from ematix_core.backends.stream_protocols import Polled
-    from ematix_core.codecs.protocols import Decoder
+    from ematix_core.codecs.protocols import Decoded, Decoder
     from ematix_core.codecs.registry import Registry
+    from ematix_core.types import ColumnType
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,23 @@ class Reading:
             raw = raw.filter(pc.invert(pc.is_in(_numbers(raw), value_set=pa.array(numbers, pa.int64()))))
         rows = pa.Table.from_batches([decoded.rows])
         return Records(_beside(rows, raw, {self.payload, *self._told}), raw, letters, skipped)
+
+    def apart(
+        self, raw: pa.Table, wanted: Mapping[str, Sequence[type[ColumnType]]]
+    ) -> tuple[pa.Table, dict[int, str]] | None:
+        """Return the rows of the messages whose fields go with the types wanted, and the errors of others by number.
+
+        None where types are not found in the messages, where no message is bad, and where each of them is.
+        """
+        import pyarrow as pa
+
+        apart = getattr(self._decoder, "apart", None)
+        decoded: Decoded | None = apart(raw.column(self.payload).combine_chunks(), wanted) if apart else None
+        if decoded is None:
+            return None
+        bad = {one.row: one.error for one in decoded.bad}
+        rows = pa.Table.from_batches([decoded.rows])
+        return _beside(rows, without(raw, bad), {self.payload, *self._told}), bad
 
     def close(self) -> None:
         """Release the registry."""

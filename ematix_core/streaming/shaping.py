@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ematix_core.backends import registry
 from ematix_core.backends.duck.connection import quote
@@ -12,9 +12,12 @@ from ematix_core.backends.protocols import Query
 from ematix_core.errors import EmatixError, SqlError
 from ematix_core.query.batches import BatchSql
 from ematix_core.sql.carried import carrying
+from ematix_core.sql.trying import failing, tracing
 from ematix_core.streaming.enriching import enriched
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from ematix_core.engine.environment import Environment
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 SOURCE = "source"
 """The name under which the SQL knows the micro-batch."""
+_NUMBER = "_ematix_row"
+"""The column by which the SQL tells of which row of the micro-batch it speaks."""
 _NEWEST = "SELECT epoch_us(max(TRY_CAST({} AS TIMESTAMPTZ))) FROM source"
 _log = logging.getLogger(__name__)
 
@@ -47,6 +52,31 @@ class Shaping:
     def shaped(self, rows: pa.Table) -> pa.Table:
         """Return what becomes of the rows. Raises SqlError, ConversionError, FunctionError, ResultError."""
         return enriched(rows if self._sql is None else self._through(self._sql, rows), self._enrich)
+
+    def suspects(self, rows: pa.Table) -> list[int]:
+        """Return the numbers of rows with which the SQL seems to fail, when it has failed with all; none: unknown."""
+        query = failing(self._sql.sql, SOURCE, _NUMBER) if self._sql is not None else None
+        if self._sql is None or query is None:
+            return []
+        try:
+            return sorted(_numbers(self._sql.ask(query, _numbered(rows)).column(0)))
+        except EmatixError:
+            return []  # it can be said of some queries only
+
+    def traced(self, rows: pa.Table) -> tuple[pa.Table, Sequence[int]] | None:
+        """Return what becomes of the rows, and of which row each is; None where they do not stand each by itself."""
+        if self._enrich:
+            return None
+        if self._sql is None:
+            return rows, range(rows.num_rows)
+        query = tracing(self._sql.sql, SOURCE, _NUMBER)
+        try:
+            found = None if query is None else self._sql.ask(query, _numbered(rows))
+        except EmatixError:
+            return None
+        if found is None or found.schema.names.count(_NUMBER) != 1:
+            return None
+        return found.drop_columns([_NUMBER]), _numbers(found.column(_NUMBER))
 
     def interrupt(self) -> None:
         """Stop what runs, from another thread."""
@@ -98,6 +128,16 @@ class Shaping:
             return False
         newest = self._newest[lookup.name].run(rows).column(0)[0].as_py()
         return newest is not None and newest > self._read_at.get(lookup.name, newest)
+
+
+def _numbered(rows: pa.Table) -> pa.Table:
+    import pyarrow as pa
+
+    return rows.append_column(_NUMBER, pa.array(range(rows.num_rows), pa.int64()))
+
+
+def _numbers(column: pa.ChunkedArray[Any]) -> list[int]:
+    return cast("list[int]", column.to_pylist())
 
 
 def _read(env: Environment, lookup: Lookup) -> pa.Table:

@@ -31,13 +31,17 @@ _COUNTED = ("records", "bytes", "dead", "dropped")
 
 @dataclass
 class Meter:
-    """What one consumer did. `behind`: records that the source has beyond; `latency`: seconds from event to load."""
+    """What one consumer did. `behind`: records that the source has beyond; `latency`: seconds from event to load.
+
+    `doing`: what takes it longer than a moment; empty when nothing does.
+    """
 
     status: str = "running"
     error: str = ""
     totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys((*_COUNTED, "batches", "restarts"), 0))
     behind: int | None = None
     latency: float | None = None
+    doing: str = ""
     positions: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     _recent: deque[tuple[float, dict[str, int]]] = field(default_factory=deque)
@@ -47,7 +51,7 @@ class Meter:
         counts = {name: getattr(done, name) for name in _COUNTED} | {"batches": 1}
         for name, value in counts.items():
             self.totals[name] += value
-        self.status, self.error = "running", ""
+        self.status, self.error, self.doing = "running", "", ""
         self.positions |= done.positions
         if done.newest is not None:
             self.latency = max(0.0, (datetime.now(UTC) - done.newest).total_seconds())
@@ -63,7 +67,7 @@ class Meter:
     def told(self, now: float) -> dict[str, Any]:
         """Return the statistics as plain data: totals, `behind`, `latency`, and each window's rates a second."""
         rates = {name: self._rates(now, seconds) for name, seconds in WINDOWS.items()}
-        known = {"behind": self.behind, "latency": self.latency, "positions": self.positions}
+        known = {"behind": self.behind, "latency": self.latency, "doing": self.doing, "positions": self.positions}
         return {**self.totals, **known, **rates}
 
     def _rates(self, now: float, seconds: float) -> dict[str, float]:
@@ -105,7 +109,7 @@ class Statistics:
         self._done.set()
         self._thread.join()
         for meter in self._meters.values():
-            meter.status = "stopped" if error is None else "failed"
+            meter.status, meter.doing = "stopped" if error is None else "failed", ""
             meter.error = "" if error is None else str(error)
         self._report()
 
@@ -130,11 +134,16 @@ class Statistics:
         meter = self._meters[target]
         meter.behind = meter.behind if behind is None else behind
         meter.positions |= positions
+        meter.doing = ""
+
+    def searching(self, target: str, looked: int, of: int, found: int) -> None:
+        """See Observer."""
+        self._meters[target].doing = f"looking for bad records: {looked:,} of {of:,} looked at, {found:,} bad"
 
     def failed(self, target: str, error: str, retry_in: float) -> None:
         """See Observer."""
         meter = self._meters[target]
-        meter.status, meter.error = "waiting", f"{error} (again in {retry_in:.1f} s)"
+        meter.status, meter.error, meter.doing = "waiting", f"{error} (again in {retry_in:.1f} s)", ""
         meter.totals["restarts"] += 1
 
     def _report_on(self) -> None:

@@ -193,6 +193,10 @@ class _Supervised:
         """Pass it on."""
         self._observer.stands(target, behind, positions)
 
+    def searching(self, target: str, looked: int, of: int, found: int) -> None:
+        """Pass it on."""
+        self._observer.searching(target, looked, of, found)
+
     def failed(self, target: str, error: str, retry_in: float) -> None:
         """Count, and pass it on."""
         self.total = replace(self.total, restarts=self.total.restarts + 1)

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 from ematix_core.errors import ConversionError, EmatixError
 from ematix_core.streaming.letters import letters_of
-from ematix_core.streaming.poison import find_bad, is_of_data, without
+from ematix_core.streaming.poison import is_of_data, without
+from ematix_core.streaming.sifting import misshapen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pyarrow as pa
 
     from ematix_core.model.stream import Stream
     from ematix_core.streaming.event_times import EventTimes
+    from ematix_core.streaming.looking import Looking
     from ematix_core.streaming.shaping import Shaping
 
 CARRIED = "_partition"
@@ -24,9 +26,12 @@ CARRIED = "_partition"
 class TimedRows:
     """The rows of one source of a stream that keeps a state, or of its join. `payload`: see `Reading`."""
 
-    def __init__(self, stream: Stream, shaping: Shaping, times: EventTimes | None, payload: str) -> None:
-        """Take what the rows pass through. `times`: None where nothing is made of them."""
+    def __init__(
+        self, stream: Stream, shaping: Shaping, times: EventTimes | None, payload: str, looking: Callable[[], Looking]
+    ) -> None:
+        """Take what the rows pass through. `times`: None where nothing is made of them. `looking`: for each search."""
         self._stream, self._shaping, self._times, self._payload = stream, shaping, times, payload
+        self._looking = looking
 
     def shaped(self, rows: pa.Table, raw: pa.Table) -> tuple[pa.Table, pa.Table | None]:
         """Return what the SQL makes of the rows, and letters of those that it, or their time, makes nothing of."""
@@ -37,7 +42,7 @@ class TimedRows:
                 raise
             as_they_are = not self._stream.transform_sql and not self._stream.enrich
             found = self._times.bad(rows) if self._times is not None and as_they_are else {}
-            bad = found or find_bad(rows, self._good, error)
+            bad = found or misshapen(rows, self._good, self._shaping, error, self._looking())
             letters = letters_of(raw, list(bad), list(bad.values()), payload=self._payload)
             return self._shaping.shaped(without(rows, bad)), letters
 

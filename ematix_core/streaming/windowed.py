@@ -19,7 +19,7 @@ class WindowConsumer(StatefulConsumer[WindowStage]):
     carried = CARRIED
 
     def _ready(self) -> None:
-        self._timed = TimedRows(self._stream, self._shaping, self._stage.times, self._reading.payload)
+        self._timed = TimedRows(self._stream, self._shaping, self._stage.times, self._reading.payload, self._looking)
 
     def _land(self, gathered: list[Records]) -> None:
         rows, raw = together([one.rows for one in gathered]), together([one.raw for one in gathered])

@@ -123,7 +123,7 @@ def test_answer_to_the_commit_is_lost(url: str, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_work_tables_of_a_dead_session_are_dropped_by_the_next(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MySQLSession, "end", lambda session: session.main.close())
+    monkeypatch.setattr(MySQLSession, "end", lambda session, **_: session.main.close())
     run(url, MODES["merge"])
     assert left_behind(url)
     monkeypatch.undo()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.mysql import reading
@@ -121,28 +121,37 @@ class MySQLTarget(TableTarget):
         self.dialect: Dialect = DIALECT
         self._address = address(connection)
         self._session: MySQLSession | None = None
+        self._kept: tuple[Database, Database] | None = None
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Use the same two connections for all sessions until the end of the block."""
+        with self._opened() as both:
+            self._kept = both
+            try:
+                yield
+            finally:
+                self._kept = None
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Database, Database]]:
+        with closing(Database(self._address, strict=True)) as main:
+            require_version(main.server)
+            main.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            with closing(Database(self._address, strict=True)) as work:
+                yield main, work
 
     @contextmanager
     def session(self) -> Iterator[MySQLSession]:
-        """One transaction, on a connection of its own, and a second one beside it."""
-        main = Database(self._address, strict=True)
-        try:
-            require_version(main.server)
-            main.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-            work = Database(self._address, strict=True)
-        except BaseException:
-            main.close()
-            raise
-        session = self._session = MySQLSession(main, work)
-        try:
-            yield session
-            session.commit()
-        finally:
-            self._session = None
+        """One transaction, on a connection of its own, and a second one beside it; or on those of `connected`."""
+        with self._opened() if self._kept is None else nullcontext(self._kept) as (main, work):
+            session = self._session = MySQLSession(main, work)
             try:
-                session.end()
+                yield session
+                session.commit()
             finally:
-                work.close()
+                self._session = None
+                session.end(closing=self._kept is None)
 
     @contextmanager
     def inspect(self) -> Iterator[MySQLSession]:

@@ -168,12 +168,13 @@ class MySQLSession(LedgerSession):
             self._begun = False
         failpoint("mysql.commit.after")
 
-    def end(self) -> None:
-        """Roll back what is not committed, and drop the work tables."""
+    def end(self, *, closing: bool) -> None:
+        """Roll back what is not committed, and drop the work tables. `closing`: the first connection ends, too."""
         if self._begun:
             with suppress(EmatixError):  # a lost connection is rolled back by the server
                 self.main.run("ROLLBACK")
-        self.main.close()
+        if closing:
+            self.main.close()
         self._staging.drop_all()
 
     def _begin(self) -> Database:

@@ -58,6 +58,7 @@ _BY_CLASS: dict[str, tuple[type[EmatixError], str]] = {
     "22": (ConversionError, ""),
     "23": (ConversionError, ""),
 }
+_AT_ROW = re.compile(r"COPY .+?, line (\d+)")
 _CONSTRAINT_RACE = re.compile(r"pg_(?:type|class|namespace)_\w+_index")
 
 
@@ -83,7 +84,10 @@ def translate(
     if kind is SqlError or (kind is RunError and state[:2] in {"42", "0A", "2B", "22"}):
         position = _position(found, at)
         return SqlError(what, statement=statement, position=position, where=str(address), hint=found.hint or hint)
-    return kind(what, where=_place(found, address), hint=hint or found.hint or "")
+    ours = kind(what, where=_place(found, address), hint=hint or found.hint or "")
+    if isinstance(ours, ConversionError) and (at_row := _AT_ROW.match(str(getattr(found, "context", "") or ""))):
+        ours.row = int(at_row[1]) - 1
+    return ours
 
 
 def _text(error: Any) -> str:  # noqa: ANN401 - asyncpg's errors carry the fields of the server's message

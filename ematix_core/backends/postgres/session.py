@@ -15,7 +15,7 @@ from ematix_core.backends.postgres.native import NUMERIC
 from ematix_core.backends.postgres.parameters import bind
 from ematix_core.backends.postgres.reading import TypedQuery
 from ematix_core.backends.protocols import Query
-from ematix_core.errors import KeyViolationError, SqlError, UnsupportedError
+from ematix_core.errors import ConversionError, KeyViolationError, SqlError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.sql.ddl import create_as
 from ematix_core.types import Text
@@ -45,10 +45,11 @@ class PostgresSession(LedgerSession):
 
     kind = "postgres"
 
-    def __init__(self, link: Link, *, writing: bool = False) -> None:
+    def __init__(self, link: Link, *, writing: bool = False, catalog: Catalog | None = None) -> None:
+        """`catalog`: what another session on the connection has used before."""
         self.link = link
         self._writing = writing
-        self._catalog = Catalog(link)
+        self._catalog = catalog or Catalog(link)
         self._ledger = SqlLedger(self, text="TEXT")
         self._main: TableName | None = None
         self._staged = False
@@ -86,6 +87,8 @@ class PostgresSession(LedgerSession):
         except Exception as error:
             if feed.failure is not None and feed.failure is not error:
                 raise feed.failure from error
+            if isinstance(error, ConversionError) and form != "binary":
+                error.row = None  # lines of CSV are counted, and a text may have several
             raise
         self.filled(table)
         failpoint("postgres.load.after")

@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.postgres.address import address
+from ematix_core.backends.postgres.catalog import Catalog
 from ematix_core.backends.postgres.dialect import DIALECT
 from ematix_core.backends.postgres.link import driver
 from ematix_core.backends.postgres.opening import begin_reading, begin_writing, opened
@@ -15,6 +16,7 @@ from ematix_core.backends.tables import TableTarget
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ematix_core.backends.postgres.link import Link
     from ematix_core.model.connection import Connection
 
 # What a load needs on the server; the connection's options override it. Staging is analysed by 3,000 rows, not 30,000.
@@ -36,13 +38,32 @@ class PostgresTarget(TableTarget):
         driver()
         self._address = address(connection)
         self._session: PostgresSession | None = None
+        self._kept: tuple[Link, Catalog] | None = None
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Use one connection for all sessions until the end of the block."""
+        with closing(opened(self._address)) as link:
+            self._kept = link, Catalog(link)
+            try:
+                yield
+            finally:
+                self._kept = None
+
+    @contextmanager
+    def _linked(self) -> Iterator[tuple[Link, Catalog | None]]:
+        if self._kept is not None:
+            yield self._kept
+            return
+        with closing(opened(self._address)) as link:
+            yield link, None
 
     @contextmanager
     def session(self) -> Iterator[PostgresSession]:
-        """One READ COMMITTED transaction, on a connection of its own."""
-        with closing(opened(self._address)) as link:
+        """One READ COMMITTED transaction, on a connection of its own or on that of `connected`."""
+        with self._linked() as (link, catalog):
             begin_writing(link, _LOADING)
-            session = self._session = PostgresSession(link, writing=True)
+            session = self._session = PostgresSession(link, writing=True, catalog=catalog)
             try:
                 with transaction(session):
                     yield session

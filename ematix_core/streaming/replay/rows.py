@@ -10,8 +10,9 @@ from ematix_core.engine.cancel import Cancellation
 from ematix_core.errors import EmatixError, UnsupportedError
 from ematix_core.streaming.landing import Landing
 from ematix_core.streaming.opening import open_reading, open_source
-from ematix_core.streaming.poison import find_bad, without
+from ematix_core.streaming.poison import without
 from ematix_core.streaming.shaping import Shaping
+from ematix_core.streaming.sifting import unloadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,11 +56,12 @@ class Again:
         records, failed = _decoded(self.reading, _raw(letters, self.reading.payload, value), letters)
         ids = [one["letter_id"] for one in letters if one["letter_id"] not in failed]
         rows = records.rows
-        try:
-            if rows.num_rows:
+        while rows.num_rows:
+            try:
                 self.landing.attempt(self.shaping.shaped(rows))
-        except EmatixError as error:
-            bad = find_bad(rows, lambda some: self.landing.attempt(self.shaping.shaped(some)), error)
+                break
+            except EmatixError as error:
+                bad = unloadable(rows, self.shaping, self.landing, error)
             failed |= {ids[number]: reason for number, reason in bad.items()}
             rows = without(rows, bad)
             ids = [one for number, one in enumerate(ids) if number not in bad]

@@ -158,6 +158,9 @@ class _Log:
         if self._records.get(target):
             self._tell(target)
 
+    def searching(self, target: str, looked: int, of: int, found: int) -> None:
+        """See Observer: the stream itself says it to the log."""
+
     def stands(self, target: str, behind: int | None, positions: Mapping[str, Any]) -> None:
         """Do nothing: `flow streams` tells it."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from ematix_core import types
 from ematix_core.codecs import Decoded, Format, decoder, encoder
+from ematix_core.codecs.json_decoding import InferringJsonDecoder
 from ematix_core.errors import ConversionError, UnsupportedError
 from ematix_core.model.table import Column
 
@@ -242,3 +243,39 @@ def test_rows_must_have_the_columns_of_the_encoder() -> None:
         writer.encode(pa.record_batch([pa.array([1, 300])], names=["x"]))
     with pytest.raises(ConversionError, match="column 'x', row 0: NULL"):
         writer.encode(pa.record_batch([pa.array([None], pa.int8())], names=["x"]))
+
+
+def apart(*messages: str, **wanted: tuple[type[types.ColumnType], ...]) -> tuple[list[Any], list[int]] | None:
+    """Return the values of `x` and the numbers of the bad messages, by a decoder that has read them all before."""
+    reading = InferringJsonDecoder()
+    values = pa.array([message.encode() for message in messages], pa.binary())
+    assert reading.decode(values).bad == ()
+    found = reading.apart(values, wanted)
+    return None if found is None else (found.rows.column("x").to_pylist(), [one.row for one in found.bad])
+
+
+def test_messages_apart_from_the_wanted_types_are_told_and_the_others_keep_their_digits() -> None:
+    messages = [f'{{"x": {9007199254740993 + number}}}' for number in range(200)]
+    messages[3:6] = ['{"x": "7"}', '{"x": null}', "{}"]
+    messages[100] = '{"x": 1.5}'
+    found = apart(*messages, x=(types.BigInt,))
+    assert found is not None
+    values, bad = found
+    assert bad == [3, 100]
+    assert values[2:6] == [9007199254740995, None, None, 9007199254740999]
+    assert values[-1] == 9007199254741192
+
+
+def test_whole_numbers_go_with_doubles_as_long_as_these_hold_them() -> None:
+    messages = ('{"x": 1.5}', '{"x": 2}', '{"x": 9007199254740993}', '{"x": true}')
+    assert apart(*messages, x=(types.Double,)) == ([1.5, 2.0], [2, 3])
+
+
+def test_lists_and_objects_go_with_those_that_hold_them() -> None:
+    kind: Any = types.Array[types.BigInt]
+    assert apart('{"x": [1, 2]}', '{"x": []}', '{"x": [1.5]}', '{"x": 1}', x=(kind,)) == ([[1, 2], []], [2, 3])
+
+
+def test_nothing_is_apart_when_all_messages_are_or_none_is() -> None:
+    assert apart('{"x": "a"}', '{"x": "b"}', x=(types.BigInt,)) is None
+    assert apart('{"x": 1}', '{"x": 2}', x=(types.BigInt,)) is None

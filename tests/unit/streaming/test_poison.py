@@ -1,6 +1,8 @@
-"""Bad rows are found by halves, each with its own error; what no single row is guilty of is no poison."""
+"""Bad rows are found in few attempts, each with its own error; what no single row is guilty of is no poison."""
 
 from __future__ import annotations
+
+import random
 
 import pyarrow as pa
 import pytest
@@ -14,15 +16,17 @@ ROWS = pa.table({"id": list(range(1_000))})
 class Attempt:
     """Refuses batches that have one of these ids, and counts how often it was asked."""
 
-    def __init__(self, *bad: int) -> None:
-        self.bad = set(bad)
+    def __init__(self, *bad: int, tells: bool = False) -> None:
+        self.bad, self.tells = set(bad), tells
         self.calls = 0
 
     def __call__(self, rows: pa.Table) -> None:
         self.calls += 1
-        for number in rows.column("id").to_pylist():
+        for row, number in enumerate(rows.column("id").to_pylist()):
             if number in self.bad:
-                raise ConversionError(f"{number} is bad")
+                error = ConversionError(f"{number} is bad")
+                error.row = row if self.tells else None
+                raise error
 
 
 @pytest.mark.parametrize("bad", [(0,), (999,), (500, 501), (3, 250, 777)])
@@ -31,6 +35,57 @@ def test_each_bad_row_is_found_with_its_own_error(bad: tuple[int, ...]) -> None:
     assert find_bad(ROWS, attempt, ConversionError("one is bad")) == {number: f"{number} is bad" for number in bad}
     assert attempt.calls <= 1 + 2 * 10 * len(bad)
     assert without(ROWS, set(bad)).num_rows == 1_000 - len(bad)
+
+
+@pytest.mark.parametrize(("part", "most"), [(100, 10), (10, 6.5), (2, 3), (1, 1.1)])
+def test_many_bad_rows_take_few_attempts_each(part: int, most: float) -> None:
+    rows = pa.table({"id": range(20_000)})
+    bad = random.Random(7).sample(range(20_000), 20_000 // part)  # noqa: S311 - which rows are bad is no secret
+    attempt = Attempt(*bad)
+    assert list(find_bad(rows, attempt, ConversionError("one is bad"))) == sorted(bad)
+    assert attempt.calls <= most * len(bad)
+
+
+def test_bad_rows_in_a_cluster_take_an_attempt_each() -> None:
+    attempt = Attempt(*range(400, 700))
+    assert list(find_bad(ROWS, attempt, ConversionError("one is bad"))) == list(range(400, 700))
+    assert attempt.calls <= 400
+
+
+def test_suspects_are_tried_first_and_the_others_together() -> None:
+    attempt = Attempt(3, 250, 777)
+    found = find_bad(ROWS, attempt, ConversionError("one is bad"), suspects=[3, 100, 250, 777])
+    assert found == {number: f"{number} is bad" for number in (3, 250, 777)}
+    assert attempt.calls == 6
+
+
+def test_what_is_not_suspected_is_found_all_the_same() -> None:
+    attempt = Attempt(3, 250, 777, 999)
+    assert list(find_bad(ROWS, attempt, ConversionError("one is bad"), suspects=[777, 4])) == [3, 250, 777, 999]
+    assert list(find_bad(ROWS, attempt, ConversionError("one is bad"), suspects=[5])) == [3, 250, 777, 999]
+
+
+def test_a_row_that_the_system_tells_takes_one_attempt() -> None:
+    bad = range(0, 1_000, 20)
+    attempt = Attempt(*bad, tells=True)
+    assert find_bad(ROWS, attempt, ConversionError("one is bad")) == {number: f"{number} is bad" for number in bad}
+    assert attempt.calls <= 1.5 * len(bad)
+
+
+def test_it_is_told_how_far_the_search_is_and_what_the_listener_raises_ends_it() -> None:
+    told: list[tuple[int, int, int]] = []
+
+    def looking(looked: int, of: int, found: int) -> None:
+        told.append((looked, of, found))
+        if found == 2:
+            raise InterruptedError
+
+    attempt = Attempt(3, 250, 777)
+    with pytest.raises(InterruptedError):
+        find_bad(ROWS, attempt, ConversionError("one is bad"), looking=looking)
+    assert told == sorted(told)
+    assert told[-1] == (251, 1_000, 2)
+    assert attempt.calls == len(told)  # none after the last word, and one with no rows, which is not told
 
 
 def test_a_single_row_is_bad_by_the_error_that_it_failed_with() -> None:

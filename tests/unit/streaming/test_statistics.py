@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ematix_core as ematix
+from ematix_core.cli.consuming import row
 from ematix_core.engine.result import TargetResult
 from ematix_core.errors import ConnectError
 from ematix_core.store import open_store
@@ -68,6 +69,18 @@ def test_where_a_consumer_stands_is_kept(files: Connection, store: Connection, t
         statistics.stands("a", None, {"p:1": 2})
         told = statistics.meters()["a"]
     assert (told["behind"], told["positions"]) == (3, {"p:0": 1, "p:1": 2})
+
+
+def test_a_search_is_shown_until_the_next_batch(files: Connection, store: Connection, tmp_path: Path) -> None:
+    stream = ematix.stream("clicks", source=files, source_query="*.json", target=store, target_table="a")
+    doing = "looking for bad records: 1,200 of 50,000 looked at, 13 bad"
+    with open_store(f"sqlite:///{tmp_path}/runs.db") as runs, Statistics(runs, stream) as statistics:
+        statistics.searching("a", 1_200, 50_000, 13)
+        assert row("clicks", "a", statistics.meters()["a"])[2] == doing
+        statistics._report()  # noqa: SLF001 - what its thread does every two seconds
+        assert runs.consumers("clicks")[0].stats["doing"] == doing
+        statistics.landed("a", landed())
+        assert row("clicks", "a", statistics.meters()["a"])[2] == "running"
 
 
 def test_the_store_has_the_state_of_each_target(files: Connection, store: Connection, tmp_path: Path) -> None:
