@@ -13,7 +13,7 @@ from ematix_core.backends.delta.writing import write
 from ematix_core.backends.duck.binding import values
 from ematix_core.backends.duck.connection import open_duck, quote, translated
 from ematix_core.backends.duck.large_values import to_files
-from ematix_core.backends.duck.memory import WORKING, room_to_compare, with_room
+from ematix_core.backends.duck.memory import WORKING, room_for_large, room_to_compare, with_room
 from ematix_core.backends.duck.names import table_names
 from ematix_core.backends.duck.session import DuckSession
 from ematix_core.backends.duck.temporary import is_temporary
@@ -140,7 +140,7 @@ class DeltaSession(DuckSession):
             self._tables.look(change.names)
             return super().execute(statement, parameters)
         failpoint("delta.execute.before")
-        self._room_for_staged({})
+        self._room_for_staged({}, large=2 * self._large_in(change.names))
         count = self._changed(change, statement, values(dict(bound)))
         failpoint("delta.execute.after")
         return count
@@ -242,6 +242,11 @@ class DeltaSession(DuckSession):
                 return changes.delete(change, bound)
         columns, query = change.inserted([column.name for column in changes.columns or ()])
         return self._write(changes, columns, query, bound)
+
+    def _large_in(self, names: Sequence[TableName]) -> int:
+        """Return the MB for the large values of staged rows; those of files come in small row groups."""
+        staged = [quote(name.schema, name.name) for name in names if is_temporary(self.connection, name)]
+        return sum(room_for_large(self.connection, f"FROM {table}", {}) for table in staged)
 
     def _named(self, sql: str) -> tuple[TableName, ...]:
         try:

@@ -191,14 +191,15 @@ def _located(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
 
 
 def operators(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the operators of DuckDB's plan of the query, each with its `name` and `extra_info`.
+    """Return the operators of DuckDB's plan of the statement, each with its `name` and `extra_info`.
 
-    None for what has no plan (PRAGMA, EXPLAIN, CALL), and where the option `explain_output` hides it. Raises the errors
-    of `translate`.
+    None for what has no plan (PRAGMA, EXPLAIN, CALL, CREATE), and where the option `explain_output` hides it. Raises
+    the errors of `translate`.
     """
     with translated(sql):
         kinds = {found.type for found in connection.extract_statements(sql)}
-    if kinds != {driver().StatementType.SELECT}:
+    types = driver().StatementType
+    if not kinds <= {types.SELECT, types.INSERT, types.UPDATE, types.DELETE}:
         return []
     explain = "EXPLAIN (FORMAT json) "
     try:

@@ -16,7 +16,7 @@ from ematix_core.backends.duck.connection import operators
 from ematix_core.backends.duck.large_values import Room, in_table, on_their_way, to_read, to_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
@@ -76,9 +76,18 @@ def room_to_run(
     `operators`.
     """
     plan = operators(connection, query, parameters)
-    large = sum(in_table(connection, operator["extra_info"], to_table if writes else to_read) for operator in plan)
+    large = _large(connection, plan, to_table if writes else to_read)
     passes = bool(plan) and all(_PASS_ON.fullmatch(operator["name"].strip()) for operator in plan)
     return PASSING + large if passes else WORKING + 2 * large
+
+
+def room_for_large(connection: DuckDBPyConnection, statement: str, parameters: Mapping[str, Any]) -> int:
+    """Return the MB for the large values that a statement reads from tables, 0 for none: a join holds all sides'."""
+    return _large(connection, operators(connection, statement, parameters), to_read)
+
+
+def _large(connection: DuckDBPyConnection, plan: Sequence[dict[str, Any]], room: Room) -> int:
+    return sum(in_table(connection, operator["extra_info"], room) for operator in plan)
 
 
 def with_room(

@@ -13,6 +13,7 @@ from ematix_core.backends.duck.keys import KeyRoom
 from ematix_core.backends.duck.memory import (
     WORKING,
     make_room,
+    room_for_large,
     room_to_change,
     room_to_compare,
     room_to_read,
@@ -152,7 +153,8 @@ class DuckSession(LedgerSession):
         failpoint(f"{self.kind}.execute.before")
         self._room_for_staged(parameters)
         if not self._limited and _CHANGES_SOME.match(statement):
-            self._make_room(0, room_to_change(self._at_once(parameters), self._rows_of_named(statement)))
+            change = room_to_change(self._at_once(parameters), self._rows_of_named(statement))
+            self._make_room(0, change + 2 * self._room_for_large(statement, parameters))
         count = self._execute(statement, parameters)
         failpoint(f"{self.kind}.execute.after")
         return count
@@ -210,10 +212,10 @@ class DuckSession(LedgerSession):
             make_room(self.connection, columns, least=least, beside=self._beside)
             self._keys.start(max(least, WORKING) + self._beside)
 
-    def _room_for_staged(self, parameters: Mapping[str, Any]) -> None:
-        """Statements before a load only make tables, or empty them."""
+    def _room_for_staged(self, parameters: Mapping[str, Any], *, large: int = 0) -> None:
+        """Statements before a load only make tables, or empty them. `large`: MB for large values."""
         if self._staged:
-            self._make_room(0, room_to_compare(self._at_once(parameters)))
+            self._make_room(0, room_to_compare(self._at_once(parameters)) + large)
 
     def _at_once(self, parameters: Mapping[str, Any]) -> int:
         """Return how many staged rows a statement takes."""
@@ -221,10 +223,16 @@ class DuckSession(LedgerSession):
 
     def _room_for(self, query: str, parameters: Mapping[str, Any]) -> int:
         """Return the MB for a query whose rows are inserted."""
-        if self._staged or self._places or self._limited:  # a plan of files far away is not made twice
+        if self._places or self._limited:  # a plan of files far away is not made twice
             return room_to_compare(self._at_once(parameters))
+        if self._staged:
+            return room_to_compare(self._at_once(parameters)) + self._room_for_large(query, parameters)
         sql, bound = bind(query, parameters, "named_dollar")
         return room_to_run(self.connection, sql, values(dict(bound)), writes=True)
+
+    def _room_for_large(self, statement: str, parameters: Mapping[str, Any]) -> int:
+        sql, bound = bind(statement, parameters, "named_dollar")
+        return room_for_large(self.connection, sql, values(dict(bound)))
 
     def _rows_of_named(self, statement: str) -> int:
         """Return about how many rows the largest table has that the statement names."""

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pytest
 
 import ematix_core as ematix
+from ematix_core.backends.duck import memory
 from ematix_core.backends.duck.large_values import LARGE, on_their_way, to_files, to_read, to_table
 from ematix_core.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ROWS, LONGEST = 1_600, 100_000
@@ -63,6 +64,36 @@ def test_they_pass_through_files(tmp_path: Path, docs: pa.Table, kind: Callable[
         assert declare(target_connection=files)(docs.to_reader).run(store=store).inserted == ROWS
         back = declare(target_connection=base)(lambda: "SELECT id, length(v) AS size FROM docs").run(store=store)
     assert back.inserted == ROWS
+
+
+def test_as_many_as_are_there_are_compared_and_changed(tmp_path: Path) -> None:
+    base = ematix.DuckDBConnection("base", path=str(tmp_path / "base.duckdb"))
+    assert merged(base, 400) == [(400, 0, 0), (0, 0, 400), (0, 400, 0)]
+
+
+def test_delta_gets_room_to_change_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(memory, "raise_limit", lambda _, wanted: asked.append(wanted))
+    assert merged(ematix.DeltaConnection("lake", path=str(tmp_path)), 40) == [(40, 0, 0), (0, 0, 40), (0, 40, 0)]
+    assert max(asked) == memory.WORKING + 160
+
+
+def merged(target: ematix.Connection, rows: int) -> list[tuple[int, int, int]]:
+    """Merge texts of 1 MB: new ones, the same, and changed ones. Return what was inserted, updated and unchanged."""
+    text, ends = "".join(f"{number:010}" for number in range(100_000)), iter(["", "", "!"])
+
+    def docs() -> Iterator[pa.RecordBatch]:
+        end = next(ends)
+        for number in range(rows):
+            yield pa.record_batch([pa.array([number]), pa.array([f"{text}{end}"])], names=["id", "v"])
+
+    job = ematix.job(name="job", target="docs", target_connection=target, mode=ematix.merge(keys=["id"]))(docs)
+    counts = []
+    with open_store("memory:") as store:
+        for _ in range(3):
+            done = job.run(store=store)
+            counts.append((done.inserted, done.updated, done.unchanged))
+    return counts
 
 
 def test_a_load_without_large_values_keeps_the_small_limit() -> None:
