@@ -40,6 +40,8 @@ class StreamQuery:
     """Where a member of a group begins a partition that nobody has a position of."""
     reader: str = ""
     """Who reads, by a name that no other reader has: for a system that keeps something for each."""
+    leave_out: bool = False
+    """Whether records that are none are left out, and told of in `Polled.bad`, where they would be an error."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class PollLimits:
 
 @dataclass(frozen=True)
 class Polled:
-    """Rows in their order, at least one, and the positions after them.
+    """Rows in their order, at least one unless some are `bad`, and the positions after them.
 
     The columns are those of the payload, then those that the kind adds, of these: `_key` (bytes or text), `_headers`
     (list<struct<key: text, value: bytes>>, NULL without any), `_event_ts` (timestamp[us, UTC]: when the row came to
@@ -70,6 +72,8 @@ class Polled:
 
     rows: pa.RecordBatch
     positions: Positions
+    bad: pa.Table | None = None
+    """Records that were left out, as the query asks: `_file`, `_event_ts`, `text` (text) and `error` (text)."""
 
 
 # A source of messages also has `payload: str`, the name of the column with their bytes.

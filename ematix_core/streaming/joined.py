@@ -43,7 +43,7 @@ class JoinConsumer(StatefulConsumer[JoinStage]):
         sides: list[pa.Table | None] = []
         newest: dict[str, int] = {}
         for side, timed in enumerate(self._timed):
-            mine = [one for one in gathered if one.side == side]
+            mine = [one for one in gathered if one.side == side and one.rows.num_rows]
             if not mine:
                 sides.append(None)
                 continue

@@ -64,6 +64,15 @@ def letters_of(raw: pa.Table, numbers: Sequence[int], errors: Sequence[str], *, 
     )  # fmt: skip
 
 
+def letters_of_left_out(bad: pa.Table) -> pa.Table:
+    """Return letters for the records that a source has left out: see `Polled`. They have no number among its rows."""
+    import pyarrow as pa
+
+    values = bad.rename_columns({"text": "value"}).append_column("_offset", pa.nulls(bad.num_rows, pa.int64()))
+    errors = [str(error) for error in bad.column("error").to_pylist()]
+    return letters_of(values, range(bad.num_rows), errors, payload="value")
+
+
 def letters_table(stream: Stream, target: Target) -> TableName:
     """Return the name of the table or topic that has the dead letters of one target."""
     if stream.dead_letter:

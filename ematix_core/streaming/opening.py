@@ -45,7 +45,7 @@ def open_source(env: Environment, stream: Stream, target: Target | None = None) 
 
 
 def _opened(env: Environment, stream: Stream, reader: str) -> StreamSource:
-    query = StreamQuery(stream.source_query, stream.options, stream.start, reader)
+    query = StreamQuery(stream.source_query, stream.options, stream.start, reader, leave_out=stream.on_error != "fail")
     return registry.stream_source(env.connection(stream.source), query)
 
 

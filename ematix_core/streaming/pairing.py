@@ -75,7 +75,7 @@ class PairedSource:
                 mine = replace(limits, seconds=seconds, before=self._of(side, limits.before))
                 polled = self.sides[side].poll(mine)
                 if polled is not None:
-                    return SidePolled(self._named(polled.rows, side), self.positions(), side)
+                    return SidePolled(self._named(polled.rows, side), self.positions(), polled.bad, side)
             left = end - time.monotonic()
             if left <= 0:
                 return None

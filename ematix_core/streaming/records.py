@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ematix_core.errors import BadRowError
-from ematix_core.streaming.letters import letters_of
+from ematix_core.streaming.letters import letters_of, letters_of_left_out
 from ematix_core.streaming.poison import without
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Reading:
 
         raw = pa.Table.from_batches([polled.rows])
         if self._decoder is None or not self.payload:
-            return Records(raw, raw)
+            return Records(raw, raw, None if polled.bad is None else letters_of_left_out(polled.bad))
         skipped = raw.column(self.payload).null_count
         if skipped:
             raw = raw.filter(pc.is_valid(raw.column(self.payload)))

@@ -24,6 +24,10 @@ class WindowConsumer(StatefulConsumer[WindowStage]):
     def _land(self, gathered: list[Records]) -> None:
         rows, raw = together([one.rows for one in gathered]), together([one.raw for one in gathered])
         letters = [one.letters for one in gathered if one.letters is not None]
+        if not rows.num_rows:  # every record is bad, so that no columns need be known
+            self._count(gathered, letters)
+            self._idle()
+            return
         shaped, bad = self._timed.shaped(rows, raw)
         letters += [bad] if bad is not None else []
         partitions = list(self._source.positions())

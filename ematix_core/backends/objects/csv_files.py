@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.duck.connection import driver, open_duck, quote
@@ -19,9 +21,8 @@ from ematix_core.backends.objects.text_files import (
     LONG_MEMORY,
     LONGEST,
     first_record,
-    line_at,
+    lines_at,
     records,
-    shortened,
 )
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class CsvGroup:
         """Return the malformed lines of one file, in order. Reads it again: for reports only."""
         one = CsvGroup((file,), self.types, self.dialect, self.formats, room=self.room)
         with open_duck(threads=1, **(LONG_MEMORY if self.room else {})) as connection:
+            file.folder.mount(connection)
             every = ", ".join(f"count({quote(name)})" for name in self.types)
             read = one._read(f", store_rejects=true, rejects_limit={most}")
             connection.execute(f"SELECT {every} FROM {read}").fetchall()
@@ -144,7 +146,7 @@ class CsvGroup:
             for i, name, pattern in patterns:
                 if row[i] not in layout.null and not pattern.fullmatch(row[i]):
                     message = f'Could not convert string "{row[i]}" to {self.types[name]}'
-                    yield BadRow(file.path, line, name, message, shortened(layout.delimiter.join(row)))
+                    yield BadRow(file.path, line, name, message, layout.delimiter.join(row))
                     break
 
 
@@ -198,13 +200,20 @@ def rejects(connection: DuckDBPyConnection, files: Mapping[str, StoredFile], dia
             "SELECT DISTINCT s.file_path, e.line, e.line_byte_position, e.column_name, e.error_message, e.csv_line "
             "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) ORDER BY ALL"
         ).fetchall()
+        connection.execute("DELETE FROM reject_errors; DELETE FROM reject_scans")
     except driver().CatalogException:
         return []  # nothing was read with store_rejects
     found = []
-    for location, line, offset, column, error, text in rows:
-        file = files[location]
-        exact = line_at(file, offset - 1) if dialect.encoding == "utf-8" and offset else line
-        found.append(BadRow(file.path, exact, column or "", str(error).split("\n")[0], shortened(text or "")))
+    for location, group in groupby(rows, key=itemgetter(0)):
+        file = files.get(location)
+        if file is None:  # of a read before, which failed
+            continue
+        bad = list(group)
+        exact = lines_at(file, [row[2] - 1 for row in bad if row[2]]) if dialect.encoding == "utf-8" else {}
+        for _, line, offset, column, error, text in bad:
+            number = exact.get(offset - 1, line) if offset else line
+            what, plain = str(error).split("\n")[0], (text or "").rstrip("\r\n")
+            found.append(BadRow(file.path, number, column or "", what, plain))
     return found
 
 

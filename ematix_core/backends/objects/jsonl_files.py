@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ematix_core.backends.duck.connection import driver, open_duck, quote
 from ematix_core.backends.objects.csv_files import BadRow, literal
 from ematix_core.backends.objects.records import CSV_ROOM
-from ematix_core.backends.objects.text_files import LONG_MEMORY, shortened
+from ematix_core.backends.objects.text_files import LONG_MEMORY
 from ematix_core.errors import BadRowError
 
 if TYPE_CHECKING:
@@ -108,8 +108,9 @@ class JsonlGroup:
             f"WHERE trim(line) <> '' AND ({self._bad()}){limit}"
         )
         with open_duck(**(LONG_MEMORY if self.room else {})) as connection:
+            file.folder.mount(connection)
             rows = connection.execute(query).fetchall()
-        return [BadRow(file.path, n, name, self._problem(name, valid=ok), shortened(t)) for n, ok, name, t in rows]
+        return [BadRow(file.path, n, name, self._problem(name, valid=ok), t.rstrip("\r")) for n, ok, name, t in rows]
 
     def _problem(self, name: str, *, valid: bool) -> str:
         if not valid:

@@ -25,9 +25,10 @@ from ematix_core.backends.duck.groups import largest_group
 from ematix_core.backends.duck.names import TableReference, table_names
 from ematix_core.backends.duck.renaming import as_asked, renamed, views
 from ematix_core.backends.duck.types import plain_columns
-from ematix_core.backends.objects.csv_files import BadRow, CsvGroup, rejects
+from ematix_core.backends.objects.csv_files import BadRow
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.listing import Listing, find
+from ematix_core.backends.objects.malformed import as_error, malformed
 from ematix_core.backends.objects.records import give_room
 from ematix_core.backends.objects.relations import Relations
 from ematix_core.backends.objects.settings import settings_of
@@ -36,15 +37,15 @@ from ematix_core.backends.storage.handover import cause_of, handed_over
 from ematix_core.errors import BadRowError, ConnectError, DiskFullError, EmatixError, RunError, SourceError
 from ematix_core.model.table import columns_from
 from ematix_core.sql.parameters import bind
-from ematix_core.types import BigInt, Text, to_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
+    from ematix_core.backends.objects.csv_files import CsvGroup
     from ematix_core.backends.objects.jsonl_files import JsonlGroup
     from ematix_core.backends.storage.folder import Folder
     from ematix_core.model.connection import Connection
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from ematix_core.model.table import Column
     from ematix_core.sql.dialect import Dialect
 
-_REJECTED = (("file", Text), ("line", BigInt), ("column", Text), ("error", Text), ("text", Text))
 _LOCAL_TARGETS = frozenset({"duckdb", "memory", "objects", "delta"})
 _COUNTED = 10_000
 _DATA_ERRORS = ("ConversionException", "InvalidInputException", "OutOfRangeException", "SerializationException")
@@ -100,15 +100,22 @@ class ObjectSource:
         schema, reader = self._reader(sql, parameters, query.sql)
         return pa.RecordBatchReader.from_batches(schema, self._batches(reader, schema, query.sql or sql))
 
-    def read_listing(self, listing: Listing) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of files that a tail has found by itself, in their order; then let go of what they took."""
-        relations = self._relations = Relations(self._opened(), self.settings)
+    def read_listing(
+        self, listing: Listing, leave_out: Callable[[pa.Table], None] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of files that a tail has found by itself, in their order; then let go of what they took.
+
+        `leave_out`: takes the malformed lines after the last row, see `rejected`; without it they are an error.
+        """
+        relations = self._relations = Relations(self._opened(), self.settings, quarantine=leave_out is not None)
         try:
             with self._told(listing.name):
                 sql = relations.query(listing)
             schema, reader = self._reader(sql, {})
             try:
                 yield from self._batches(reader, schema, sql)
+                if leave_out is not None and (bad := self.rejected()) is not None and bad.num_rows:
+                    leave_out(bad)
             finally:
                 reader.close()
         finally:
@@ -172,24 +179,7 @@ class ObjectSource:
         relations = self._relations
         if relations is None or not relations.quarantine:
             return None
-        import pyarrow as pa
-
-        bad: list[BadRow] = []
-        locations = {file.location: file for group in relations.text_groups for file in group.files}
-        for group in relations.text_groups:
-            if not isinstance(group, CsvGroup):
-                for file in group.files:
-                    bad += group.bad_rows(file)
-            elif group.guarded:
-                for file in group.files:
-                    bad += group.bent_rows(file)
-        first = next((g for g in relations.text_groups if isinstance(g, CsvGroup)), None)
-        if first is not None:
-            bad += rejects(self._opened(), locations, first.dialect)
-        rows = sorted(dict.fromkeys(bad), key=lambda row: (row.file, row.line))
-        return pa.Table.from_pylist(
-            [vars(row) for row in rows], schema=pa.schema([to_field(*column) for column in _REJECTED])
-        )
+        return malformed(self._opened(), relations.text_groups)
 
     def interrupt(self) -> None:
         """Stop the query, from another thread."""
@@ -297,7 +287,7 @@ class ObjectSource:
         if not found or not path:
             return None
         file = self.store.path(path[1])
-        return _as_error(BadRow(file, int(found[1]), "", found[3], found[2]))
+        return as_error(BadRow(file, int(found[1]), "", found[3], found[2]))
 
     def _bad_row(self, relations: Relations | None) -> BadRowError | None:
         """Read the text files of the failed query once more, to find the first malformed line."""
@@ -306,7 +296,7 @@ class ObjectSource:
                 with contextlib.suppress(driver().Error):
                     found = group.bad_rows(file, most=100)
                     if found:
-                        return _as_error(found[0])
+                        return as_error(found[0])
         return None
 
 
@@ -329,13 +319,3 @@ def _file_error(text: str, store: Folder) -> SourceError | DiskFullError | None:
             hint="The file is damaged or of another format than its ending says.",
         )
     return None
-
-
-def _as_error(bad: BadRow) -> BadRowError:
-    column = f"column {bad.column!r}: " if bad.column else ""
-    return BadRowError(
-        f"malformed line: {column}{bad.error}",
-        where=f"{bad.file}, line {bad.line}",
-        hint=f"The line is: {bad.text}\n"
-        'Correct it, or pass on_bad_rows="quarantine" to leave such lines out and keep them apart.',
-    )

@@ -6,12 +6,13 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.objects.arrivals import Arrivals, Key, Old
 from ematix_core.backends.objects.listing import Listing, files_of, fixed_folder
+from ematix_core.backends.objects.malformed import left_out
 from ematix_core.backends.objects.source import ObjectSource
 from ematix_core.backends.storage.paths import below
 from ematix_core.backends.tailing import (
@@ -64,12 +65,17 @@ class DirectoryTail:
 
     def __init__(
         self, connection: Connection, name: str, *, window: float, on_change: str,
-        clock: Callable[[], int] = time.time_ns,
+        leave_out: bool = False, clock: Callable[[], int] = time.time_ns,
     ) -> None:  # fmt: skip
-        """`window`: seconds that a file may be late by, in the time of its last change. `clock` gives ns since 1970."""
+        """`window`: seconds that a file may be late by, in the time of its last change. `clock` gives ns since 1970.
+
+        `leave_out`: see `StreamQuery`; of malformed lines.
+        """
         self._where = f"files {name} of connection {connection.name}"
+        self._left_out: list[pa.Table] = []  # of the current file, told when all of it is read
         self._pattern = below(name)
         self._window = int(max(window, SETTLED) * _BILLION)
+        self._leave_out = leave_out
         self._on_change = choice(on_change, "on_change", ON_CHANGE, self._where)
         self._clock = clock
         self._source = ObjectSource(connection)
@@ -92,7 +98,10 @@ class DirectoryTail:
         self._begin(Arrivals() if start == "earliest" else self._passed_over(None))
 
     def poll(self, limits: PollLimits) -> Polled | None:
-        return wait_for_rows(self._next, limits, self.positions)
+        polled = wait_for_rows(self._next, limits, self.positions)
+        if polled is None or polled.rows.num_rows:
+            return polled
+        return replace(polled, bad=self._left_out.pop())  # none are told of without rows but the lines left out
 
     def positions(self) -> Positions:
         state = self._arrivals.state() | {"open": self._current and list(self._current)}
@@ -113,6 +122,7 @@ class DirectoryTail:
         self._waiting.clear()
         self._limit = 0
         self._rows = None
+        self._left_out.clear()
 
     def _resume(self, positions: Positions) -> None:
         files, row, state = only_position(positions, 2, self._where)
@@ -185,13 +195,14 @@ class DirectoryTail:
             rows = self._rows.take(limits) if self._rows is not None else None
         except BadRowError as error:
             self._rows = None
-            raise _of_stream(error, current, self._row) from error.__cause__
+            raise _of_stream(error, self._row, leaves_out=self._leave_out) from error.__cause__
         except BaseException:
             self._rows = None
             raise
         if rows is None:
             self._end_file(current)
-        elif self._rows is not None:
+            return _no_row() if self._left_out else None
+        if self._rows is not None:
             self._row = self._rows.row
         return rows
 
@@ -209,9 +220,15 @@ class DirectoryTail:
                 )  # fmt: skip
             self._current = None
             return False
-        batches = self._source.read_listing(Listing(path, (file,))) if size else iter(())
+        told = self._keep_apart if self._leave_out else None
+        batches = self._source.read_listing(Listing(path, (file,)), told) if size else iter(())
         self._rows = FileRows(batches, Added(changed, path), self._row)
         return True
+
+    def _keep_apart(self, lines: pa.Table) -> None:
+        if self._current is not None:
+            changed, path, _ = self._current
+            self._left_out.append(left_out(lines, path, changed))
 
     def _end_file(self, current: Key) -> None:
         self._arrivals.note(current)
@@ -280,21 +297,24 @@ class DirectoryTail:
         yield from (file for file in files_of(store, self._pattern) if not file.path.endswith(UNFINISHED))
 
 
+def _no_row() -> pa.RecordBatch:
+    import pyarrow as pa
+
+    return pa.RecordBatch.from_pydict({})
+
+
 def _key(file: StoredFile) -> Key:
     return file.modified, file.path, file.size
 
 
-def _of_stream(error: BadRowError, key: Key, rows: int) -> BadRowError:
-    """Return the error of a job as that of a stream, which leaves no lines out. `rows`: read of the file before."""
-    shown, apart = error.hint.partition("\n")[0], 'by a job with on_bad_rows="quarantine"'
-    hint = f"Correct the file; or move it away, and load it {apart}. Then consume again."
-    if rows:  # the file may not change any more
-        behind = datetime.fromtimestamp(key[0] // _BILLION, UTC) + timedelta(microseconds=key[0] % _BILLION // 1000 + 1)
-        hint = (
-            f"{rows} rows before it have been read. Load the rest of the file {apart}, and go on behind it, once: "
-            f"flow consume NAME --from {behind.isoformat()}"
-        )
-    return BadRowError(error.what, where=error.where, hint=f"{shown}\nA stream leaves no line of a file out. {hint}")
+def _of_stream(error: BadRowError, rows: int, *, leaves_out: bool) -> BadRowError:
+    """Return the error of a job as that of a stream. `rows`: read of the file before."""
+    hint = "Move the file away: nothing of it can be read."
+    if not leaves_out:
+        hint = "Set on_error='dead_letter' to keep such lines aside and go on"
+        hint += "." if rows else ", or correct the file."  # which may not change any more when rows of it are loaded
+    shown = error.hint.partition("\n")[0]
+    return BadRowError(error.what, where=error.where, hint=f"{shown}\n{hint}")
 
 
 def _moment(changed: int) -> str:

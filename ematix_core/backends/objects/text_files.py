@@ -14,7 +14,7 @@ from ematix_core.backends.storage.paths import told
 from ematix_core.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -60,14 +60,17 @@ def first_record(
     return tuple(next(_parsed(io.StringIO(text, newline=""), delimiter, quote), ()))
 
 
-def line_at(file: StoredFile, offset: int) -> int:
-    """Return the 1-based number of the line that the byte at `offset` belongs to."""
-    number, left = 1, offset
+def lines_at(file: StoredFile, offsets: Iterable[int]) -> dict[int, int]:
+    """Return the 1-based number of the line that the byte at each offset belongs to. Reads the file once."""
+    found: dict[int, int] = {}
+    number, at = 1, 0
     with open_bytes(file) as stream:
-        while left > 0 and (chunk := stream.read(min(left, _CHUNK))):
-            number += chunk.count(b"\n")
-            left -= len(chunk)
-    return number
+        for offset in sorted(set(offsets)):
+            while at < offset and (chunk := stream.read(min(offset - at, _CHUNK))):
+                number += chunk.count(b"\n")
+                at += len(chunk)
+            found[offset] = number
+    return found
 
 
 def records(file: StoredFile, *, delimiter: str, quote: str, encoding: str) -> Iterator[tuple[int, list[str]]]:
