@@ -68,7 +68,7 @@ def test_they_pass_through_files(tmp_path: Path, docs: pa.Table, kind: Callable[
 
 def test_as_many_as_are_there_are_compared_and_changed(tmp_path: Path) -> None:
     base = ematix.DuckDBConnection("base", path=str(tmp_path / "base.duckdb"))
-    assert merged(base, 400) == [(400, 0, 0), (0, 0, 400), (0, 400, 0)]
+    assert merged(base, 220) == [(220, 0, 0), (0, 0, 220), (0, 220, 0)]
 
 
 def test_delta_gets_room_to_change_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
