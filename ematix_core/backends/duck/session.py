@@ -232,7 +232,8 @@ class DuckSession(LedgerSession):
 
     def _room_for_large(self, statement: str, parameters: Mapping[str, Any]) -> int:
         sql, bound = bind(statement, parameters, "named_dollar")
-        return room_for_large(self.connection, sql, values(dict(bound)))
+        with translated(sql, statement):
+            return room_for_large(self.connection, sql, values(dict(bound)))
 
     def _rows_of_named(self, statement: str) -> int:
         """Return about how many rows the largest table has that the statement names."""
