@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -65,3 +66,11 @@ def test_they_are_loaded(s3: Bucket, drops: ObjectStoreConnection, kind: str, fo
         source.close()
     loads = 2 if mode == "append" else 1
     assert [column[0].as_py() for column in found.columns] == [FILES * 1000 * loads, 1000 * loads, 4000 * loads]
+
+
+@pytest.mark.timeout(60)
+def test_many_compressed_ones_are_loaded(s3: Bucket, drops: ObjectStoreConnection) -> None:
+    for number in range(40):
+        s3.store().put(f"in/packed/{number}.csv.gz", gzip.compress(f"id,v\n{number},x\n".encode()))
+    made = ematix.job(source_connection=drops, target="packed", target_connection=target("duckdb", s3))
+    assert made(lambda: "SELECT * FROM packed").run().inserted == 40

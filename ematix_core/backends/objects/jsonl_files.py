@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.connection import driver, open_duck, quote
-from ematix_core.backends.objects.csv_files import BadRow, literal
+from ematix_core.backends.objects.csv_files import BadRow
+from ematix_core.backends.objects.csv_sample import literal
 from ematix_core.backends.objects.records import CSV_ROOM
 from ematix_core.backends.objects.text_files import LONG_MEMORY, shortened
 from ematix_core.errors import BadRowError

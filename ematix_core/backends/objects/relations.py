@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.connection import driver, quote
-from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_groups, literal
+from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_groups
+from ematix_core.backends.objects.csv_sample import literal
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.jsonl_files import JsonlGroup, jsonl_group
 from ematix_core.backends.objects.records import CSV_ROOM, JSON_ROOM, any_long, give_memory
