@@ -1,4 +1,4 @@
-"""Many compressed CSV files: read in the usual memory, with the types that the same files have uncompressed."""
+"""Many small files: read in the usual memory; compressed CSV with the types that the same files have uncompressed."""
 
 from __future__ import annotations
 
@@ -75,3 +75,10 @@ def test_one_file_with_a_long_record_does_not_hold_up_many_compressed_ones(lake:
     for number in range(1, 40):
         pack(lake.root / f"d/f{number}.csv.gz", f"id,v\n{number},x\n")
     assert lake.read("SELECT sum(id) AS total FROM d").to_pylist() == [{"total": sum(range(40))}]
+
+
+@pytest.mark.parametrize("line", ['{"id": 1}', '{"id": 1, "v": "x"}', '{"v": {"a": [1]}}'])
+def test_many_files_of_json_lines_are_read_in_little_memory(lake: Lake, line: str) -> None:
+    for number in range(300):
+        lake.write_text(f"d/k={number % 3}/f{number}.jsonl", f"{line}\n")
+    assert lake.read("SELECT * FROM d").num_rows == 300
