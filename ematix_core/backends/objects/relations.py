@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from ematix_core.backends.duck.connection import driver, quote
 from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_groups
@@ -71,7 +72,8 @@ class Relations:
             if file_column:
                 extra, kept = f"{extra}, filename={literal(_LOCATION)}", [*kept, _LOCATION]
             for part in self._selects(form, files, (extra, kept), manifest):
-                parts += [_with_file_column(part, prefix, shown) if file_column else part]
+                named = _with_decoded_names(part, hive)
+                parts += [_with_file_column(named, prefix, shown) if file_column else named]
         if not parts:
             return self._empty(listing, file_column=file_column)
         if manifest and not manifest.uniform and len(listing.files) == 1:  # it may be older than a column
@@ -104,7 +106,7 @@ class Relations:
         self, form: str, files: list[StoredFile], added: tuple[str, list[str]], manifest: Manifest | None
     ) -> list[str]:
         extra, kept = added
-        types = _declared_types(manifest, without=kept) if manifest else None
+        types = _declared_types(manifest, without=[unquote(name) for name in kept]) if manifest else None
         if form == "parquet":
             return [self._parquet(files, extra, manifest)]
         if form == "orc":
@@ -156,7 +158,8 @@ class Relations:
         self._objects += 1
         name = f"_ematix_orc_{self._objects}"
         self.connection.register(name, dataset)
-        values = dict(part.split("=", 1) for part in files[0].path.split("/")[:-1] if "=" in part)
+        pairs = (part.split("=", 1) for part in files[0].path.split("/")[:-1] if "=" in part)
+        values = {key: unquote(value) for key, value in pairs}
         values[_LOCATION] = files[0].location
         added = [f"NULLIF({literal(values[key])}, {literal(_NO_PARTITION)}) AS {quote(key)}" for key in kept]
         return f"SELECT {', '.join(['*', *added])} FROM {name}"
@@ -209,8 +212,14 @@ def _hive_arguments(hive: tuple[str, ...], manifest: Manifest | None) -> tuple[s
     if not hive:
         return ", hive_partitioning=false", []
     types = _declared_types(manifest, without=()) if manifest else {}
-    declared = ", ".join(f"{literal(key)}: {types[key]}" for key in hive if key in types)
+    declared = ", ".join(f"{literal(key)}: {types[unquote(key)]}" for key in hive if unquote(key) in types)
     return ", hive_partitioning=true" + (f", hive_types={{{declared}}}" if declared else ""), list(hive)
+
+
+def _with_decoded_names(query: str, hive: tuple[str, ...]) -> str:
+    """Return the query with the names of folders as columns decoded: DuckDB encodes them, but decodes values only."""
+    names = [f"{quote(key)} AS {quote(unquote(key))}" for key in hive if unquote(key) != key]
+    return f"SELECT * RENAME ({', '.join(names)}) FROM ({query})" if names else query
 
 
 def _with_file_column(query: str, prefix: str, shown: str) -> str:
