@@ -56,6 +56,19 @@ class Relations:
     _folder: Path | None = None
     _objects: int = 0
 
+    def completed(self, listing: Listing, *, only: Sequence[str], file_column: bool = False) -> str:
+        """Return `query(...)` with the columns that only other files of the listing have, as NULL."""
+        chosen = self.query(listing, only=only, file_column=file_column)
+        groups, parquet = list(self.text_groups), list(self.parquet)
+        every = self._described(self.query(listing, file_column=file_column))
+        self.text_groups, self.parquet = groups, parquet
+        had = self._described(chosen)
+        lacked = [f"CAST(NULL AS {kind}) AS {quote(name)}" for name, kind in every.items() if name not in had]
+        return f"SELECT {', '.join(['*', *lacked])} FROM ({chosen})" if lacked else chosen
+
+    def _described(self, query: str) -> dict[str, str]:
+        return {row[0]: row[1] for row in self.connection.execute(f"DESCRIBE {query}").fetchall()}
+
     def query(self, listing: Listing, *, only: Sequence[str] | None = None, file_column: bool = False) -> str:
         """Return a SELECT over the listing's files, or `only` those of these paths, with `_file` when asked for."""
         chosen = listing.only(only)

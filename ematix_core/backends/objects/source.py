@@ -33,7 +33,7 @@ from ematix_core.backends.objects.relations import Relations
 from ematix_core.backends.objects.settings import settings_of
 from ematix_core.backends.protocols import LocalQuery, Query, SourceFile
 from ematix_core.backends.storage.handover import cause_of, handed_over
-from ematix_core.errors import BadRowError, ConnectError, DiskFullError, EmatixError, RunError, SourceError
+from ematix_core.errors import BadRowError, ConnectError, DiskFullError, EmatixError, RunError, SourceError, SqlError
 from ematix_core.model.table import columns_from
 from ematix_core.sql.parameters import bind
 from ematix_core.types import BigInt, Text, to_field
@@ -72,6 +72,7 @@ class ObjectSource:
         self._relations: Relations | None = None
         self._local: Relations | None = None
         self._asked = ("", "")
+        self._complete = False
         self._sampled: dict[object, Sequence[CsvGroup | JsonlGroup]] = {}
         self._found: dict[str, Listing] = {}  # a job reads the files that it was planned for
 
@@ -87,6 +88,16 @@ class ObjectSource:
 
     def columns(self, query: Query) -> tuple[Column, ...]:
         """Return the columns that the query gives, without Arrow where their types are the usual ones."""
+        try:
+            return self._columns(query)
+        except SqlError:
+            if query.files is None or self._complete:
+                raise
+        # Perhaps the new files lack a column that others have. Only now are those looked at: there may be thousands.
+        self._complete = True
+        return self._columns(query)
+
+    def _columns(self, query: Query) -> tuple[Column, ...]:
         sql, parameters = self._prepare(query)
         with self._told(sql, query.sql):
             found = plain_columns(relation(self._opened(), sql, parameters))
@@ -141,7 +152,7 @@ class ObjectSource:
         relations = Relations(self._opened(), self.settings, sampled=self._sampled)
         setup = []
         for (schema, name), view in names.items():
-            body = relations.query(self._find(schema, name), only=query.files, file_column=query.file_column)
+            body = self._body(relations, self._find(schema, name), query)
             setup.append(f"CREATE OR REPLACE TEMP VIEW {quote(view)} AS {body}")
         self._local = relations
         sql = renamed(self._opened(), query.sql or f"SELECT * FROM {quote(query.table)}", query.parameters, names)
@@ -234,7 +245,7 @@ class ObjectSource:
         for schema, name in names:
             listing = self._find(schema, name)
             with self._told(query.sql or query.table):
-                body = self._relations.query(listing, only=query.files, file_column=query.file_column)
+                body = self._body(self._relations, listing, query)
                 if schema:
                     duck.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
                 duck.execute(f"CREATE OR REPLACE VIEW {quote(schema, name)} AS {body}")
@@ -242,6 +253,11 @@ class ObjectSource:
             return f"SELECT * FROM {quote(*names[0])}", {}
         sql, parameters = bind(query.sql, query.parameters, "named_dollar")
         return sql, values(dict(parameters))
+
+    def _body(self, relations: Relations, listing: Listing, query: Query) -> str:
+        if self._complete and query.files is not None:
+            return relations.completed(listing, only=query.files, file_column=query.file_column)
+        return relations.query(listing, only=query.files, file_column=query.file_column)
 
     def _names(self, query: Query) -> tuple[TableReference, ...]:
         if not query.sql:
