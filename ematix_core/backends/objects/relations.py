@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote as encoded
 from urllib.parse import unquote
 
 from ematix_core.backends.duck.connection import driver, quote
@@ -24,7 +25,7 @@ from ematix_core.errors import SourceError, UnsupportedError
 from ematix_core.model.table import columns_from
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
 FILE_COLUMN = "_file"
 _LOCATION = "_ematix_location"
-_HIVE_PART = re.compile(r"^([^=/]+)=[^/]*$")
+_HIVE_PART = re.compile(r"^([^=?\\\n]+)=[^=?\\\n]*$")
+"""A folder that DuckDB takes as a column: it cuts names at question marks and backslashes, and wants one `=`."""
 _DECIMAL_DIGITS = 38
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
@@ -107,6 +109,7 @@ class Relations:
             hive = tuple(m[1] for part in listed.path.split("/")[:-1] if (m := _HIVE_PART.match(part)))
             prefix, shown = _split(file)
             groups.setdefault((form or self.settings.format, hive, prefix, shown), []).append(file)
+        _require_readable_folders(listing, {key for _, hive, *_ in groups for key in hive})
         return groups
 
     def _unpacked(self, file: StoredFile) -> StoredFile:
@@ -227,6 +230,18 @@ def _hive_arguments(hive: tuple[str, ...], manifest: Manifest | None) -> tuple[s
     types = _declared_types(manifest, without=()) if manifest else {}
     declared = ", ".join(f"{literal(key)}: {types[unquote(key)]}" for key in hive if unquote(key) in types)
     return ", hive_partitioning=true" + (f", hive_types={{{declared}}}" if declared else ""), list(hive)
+
+
+def _require_readable_folders(listing: Listing, columns: Collection[str]) -> None:
+    """Raise SourceError for a folder that is a column by its key, as others are, but whose value cannot be read."""
+    for file in listing.files if columns else ():
+        for part in file.path.split("/")[:-1]:
+            key, found, value = part.partition("=")
+            if found and key in columns and not _HIVE_PART.match(part):
+                raise SourceError(
+                    f"the folder {part!r} of {file.path} cannot be read as a value of the column {key!r}",
+                    hint=f"Name it {key}={encoded(value)}: `=`, `?`, `\\` and line breaks are encoded there.",
+                )
 
 
 def _with_decoded_names(query: str, hive: tuple[str, ...]) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pytest
 from pyarrow import orc
+
+from ematix_core.errors import SourceError
 
 if TYPE_CHECKING:
     from .conftest import Lake
@@ -54,3 +57,16 @@ def test_folders_of_others_are_columns(lake: Lake) -> None:
     (lake.root / "o/r%20g=a%20b").mkdir(parents=True)
     orc.write_table(pa.table({"id": [1]}), lake.root / "o/r%20g=a%20b/a.orc")
     assert lake.read("SELECT * FROM o").to_pylist() == [{"id": 1, "r g": "a b"}]
+
+
+@pytest.mark.parametrize("value", ["a=b", "=eq", "q?x", "back\\s"])
+def test_a_folder_that_is_no_readable_value_is_named_with_the_one_that_is(lake: Lake, value: str) -> None:
+    lake.write_text(f"d/reg={value}/a.csv", "id\n1\n")
+    assert lake.read("SELECT * FROM d").to_pylist() == [{"id": 1}]
+    lake.write_text("d/reg=zz/a.csv", "id\n2\n")
+    with pytest.raises(SourceError, match="cannot be read as a value of the column 'reg'") as raised:
+        lake.read("SELECT * FROM d")
+    name = re.search(r"Name it (.*?): ", str(raised.value))
+    assert name is not None
+    (lake.root / f"d/reg={value}").rename(lake.root / "d" / name[1])
+    assert lake.read("SELECT reg FROM d ORDER BY id").column("reg").to_pylist() == [value, "zz"]
