@@ -93,8 +93,7 @@ class ObjectSource:
         except SqlError:
             if query.files is None or self._complete:
                 raise
-        # Perhaps the new files lack a column that others have. Only now are those looked at: there may be thousands.
-        self._complete = True
+        self._complete = True  # the new files may lack a column of others: only now are all looked at
         return self._columns(query)
 
     def _columns(self, query: Query) -> tuple[Column, ...]:
@@ -152,7 +151,7 @@ class ObjectSource:
         relations = Relations(self._opened(), self.settings, sampled=self._sampled)
         setup = []
         for (schema, name), view in names.items():
-            body = self._body(relations, self._find(schema, name), query)
+            body = _body(relations, self._find(schema, name), query, complete=self._complete)
             setup.append(f"CREATE OR REPLACE TEMP VIEW {quote(view)} AS {body}")
         self._local = relations
         sql = renamed(self._opened(), query.sql or f"SELECT * FROM {quote(query.table)}", query.parameters, names)
@@ -240,12 +239,11 @@ class ObjectSource:
         """Make a view for each name of the query and return its text as DuckDB takes it."""
         duck = self._opened()
         names = self._names(query)
-        quarantine = query.on_bad_rows == "quarantine"
-        self._relations = Relations(duck, self.settings, quarantine=quarantine, sampled=self._sampled)
+        self._relations = Relations(duck, self.settings, query.on_bad_rows == "quarantine", sampled=self._sampled)
         for schema, name in names:
             listing = self._find(schema, name)
             with self._told(query.sql or query.table):
-                body = self._body(self._relations, listing, query)
+                body = _body(self._relations, listing, query, complete=self._complete)
                 if schema:
                     duck.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
                 duck.execute(f"CREATE OR REPLACE VIEW {quote(schema, name)} AS {body}")
@@ -253,11 +251,6 @@ class ObjectSource:
             return f"SELECT * FROM {quote(*names[0])}", {}
         sql, parameters = bind(query.sql, query.parameters, "named_dollar")
         return sql, values(dict(parameters))
-
-    def _body(self, relations: Relations, listing: Listing, query: Query) -> str:
-        if self._complete and query.files is not None:
-            return relations.completed(listing, only=query.files, file_column=query.file_column)
-        return relations.query(listing, only=query.files, file_column=query.file_column)
 
     def _names(self, query: Query) -> tuple[TableReference, ...]:
         if not query.sql:
@@ -299,21 +292,12 @@ class ObjectSource:
             return ConnectError(f"cannot read: {text.splitlines()[0]}", hint="Check the permissions of the file.")
         # Errors of a running query reach Arrow's reader as OSError with DuckDB's text.
         if isinstance(error, OSError) or any(isinstance(error, getattr(driver(), name)) for name in _DATA_ERRORS):
-            bad = self._bad_row(self._relations) or self._cast_of_query(text)
+            bad = self._bad_row(self._relations) or _cast_of_query(text, self.store)
             if bad is not None:
                 return bad
         if isinstance(error, driver().Error):
             return _file_error(text, self.store) or translate(error, sql)
         return _file_error(text, self.store) or SourceError(f"reading failed: {text.splitlines()[0]}")
-
-    def _cast_of_query(self, text: str) -> BadRowError | None:
-        """Return the error of a CAST in the user's query, which DuckDB does in its CSV reader."""
-        found = re.search(r"CSV Error on Line: (\d+)\nOriginal Line: (.*)\n(.*)", text)
-        path = re.search(r"^\s*file = (.*)$", text, re.MULTILINE)
-        if not found or not path:
-            return None
-        file = self.store.path(path[1])
-        return _as_error(BadRow(file, int(found[1]), "", found[3], found[2]))
 
     def _bad_row(self, relations: Relations | None) -> BadRowError | None:
         """Read the text files of the failed query once more, to find the first malformed line."""
@@ -324,6 +308,23 @@ class ObjectSource:
                     if found:
                         return _as_error(found[0])
         return None
+
+
+def _body(relations: Relations, listing: Listing, query: Query, *, complete: bool) -> str:
+    """Return a name's files as a query; `complete`: with the columns that only files have which are not read."""
+    if complete and query.files is not None:
+        return relations.completed(listing, only=query.files, file_column=query.file_column)
+    return relations.query(listing, only=query.files, file_column=query.file_column)
+
+
+def _cast_of_query(text: str, store: Folder) -> BadRowError | None:
+    """Return the error of a CAST in the user's query, which DuckDB does in its CSV reader."""
+    found = re.search(r"CSV Error on Line: (\d+)\nOriginal Line: (.*)\n(.*)", text)
+    path = re.search(r"^\s*file = (.*)$", text, re.MULTILINE)
+    if not found or not path:
+        return None
+    file = store.path(path[1])
+    return _as_error(BadRow(file, int(found[1]), "", found[3], found[2]))
 
 
 def _failures() -> tuple[type[Exception], ...]:
