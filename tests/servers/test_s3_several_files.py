@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -65,3 +67,29 @@ def test_they_are_loaded(s3: Bucket, drops: ObjectStoreConnection, kind: str, fo
         source.close()
     loads = 2 if mode == "append" else 1
     assert [column[0].as_py() for column in found.columns] == [FILES * 1000 * loads, 1000 * loads, 4000 * loads]
+
+
+@pytest.mark.timeout(60)
+def test_many_compressed_ones_are_loaded(s3: Bucket, drops: ObjectStoreConnection) -> None:
+    for number in range(40):
+        s3.store().put(f"in/packed/{number}.csv.gz", gzip.compress(f"id,v\n{number},x\n".encode()))
+    made = ematix.job(source_connection=drops, target="packed", target_connection=target("duckdb", s3))
+    assert made(lambda: "SELECT * FROM packed").run().inserted == 40
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["r g", "Région", "50%", "a=b", "a/b", "it's"])
+def test_partitions_of_any_name_are_read_back_and_get_new_columns(s3: Bucket, tmp_path: Path, name: str) -> None:
+    lake = ObjectStoreConnection(
+        "lake", path=f"{s3.s3_url}/lake", format="parquet", options={**s3.options, "partition_by": [name]}
+    )
+    values = ["a b", "é", "50%", "x=y", "x/y", "it's"]
+    for rows in ({"id": range(6), name: values}, {"id": range(6), name: values, "more": range(6)}):
+        made = ematix.job(name="t", target="t", target_connection=lake, on_drift="add")
+        made(lambda rows=rows: pa.table(rows)).run()
+    back = DuckDBConnection("back", path=str(tmp_path / "back.duckdb"))
+    read = ematix.job(source_connection=lake, target="back", target_connection=back)(lambda: "SELECT * FROM t")
+    assert read.run().inserted == 12
+    with duckdb.connect(str(tmp_path / "back.duckdb")) as connection:
+        found = connection.sql(f'SELECT "{name}", count(*), count(more) FROM back GROUP BY 1').fetchall()
+    assert sorted(found) == sorted((value, 2, 1) for value in values)

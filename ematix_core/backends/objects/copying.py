@@ -15,7 +15,7 @@ import pyarrow as pa
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema
 from ematix_core.backends.duck.connection import BATCH_ROWS, quote, relation
 from ematix_core.backends.duck.groups import size_options
-from ematix_core.backends.objects.csv_files import literal
+from ematix_core.backends.objects.csv_sample import literal
 from ematix_core.backends.objects.manifest import DataFile
 from ematix_core.backends.objects.records import require_readable
 from ematix_core.backends.objects.settings import COMPRESSION_ENDING

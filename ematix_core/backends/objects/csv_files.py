@@ -16,11 +16,13 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.duck.connection import driver, open_duck, quote
+from ematix_core.backends.objects.csv_sample import CsvSample, literal
 from ematix_core.backends.objects.guards import INTEGERS, PATTERNS, bent
 from ematix_core.backends.objects.text_files import (
     LONG_MEMORY,
     LONGEST,
     first_record,
+    is_packed,
     lines_at,
     records,
 )
@@ -225,17 +227,10 @@ def _sniffed(
     room: str,
 ) -> tuple[dict[str, str], str]:
     """Return the types by name, and the arguments for dates that are not written the ISO way."""
-    sample = f"sample_size={dialect.sample_size}, ignore_errors=true, strict_mode=false, hive_partitioning=false"
-    arguments = f"{dialect.arguments()}, {sample}{room}"
-    query = (
-        "SELECT list_transform(Columns, lambda c: c.type), DateFormat, TimestampFormat "
-        f"FROM sniff_csv({literal(files[0].location)}, {arguments})"
-    )
-    kinds, dates, instants = connection.execute(query).fetchall()[0]
+    sample = CsvSample(connection, dialect.arguments(), dialect.sample_size, room)
+    kinds, dates, instants = sample.sniffed(files[0])
     if len(files) > 1:
-        listed = ", ".join(literal(file.location) for file in files)
-        described = connection.execute(f"DESCRIBE SELECT * FROM read_csv([{listed}], union_by_name=true, {arguments})")
-        kinds = [row[1] for row in described.fetchall()]
+        kinds = sample.types(files)
     kinds = [kind for kind, _ in zip([*kinds, *["VARCHAR"] * len(names)], names, strict=False)]
     formats = f", dateformat={literal(dates)}" if dates and "DATE" in kinds else ""
     formats += f", timestampformat={literal(instants)}" if instants and "TIMESTAMP" in kinds else ""
@@ -245,8 +240,7 @@ def _sniffed(
 def _guarded(
     types: Mapping[str, str], files: Sequence[StoredFile], dialect: CsvDialect, formats: str
 ) -> frozenset[str]:
-    packed = any(file.location.endswith((".gz", ".zst")) for file in files)
-    if not packed and all(file.size < dialect.sample_size * _BYTES_A_ROW for file in files):
+    if not any(map(is_packed, files)) and all(file.size < dialect.sample_size * _BYTES_A_ROW for file in files):
         return frozenset()
     guards = set(INTEGERS) if "dateformat" in formats else set(PATTERNS)
     return frozenset(name for name, kind in types.items() if kind in guards)
@@ -267,8 +261,3 @@ def _column_names(record: tuple[str, ...]) -> tuple[str, ...]:
             name, number = f"{text.strip() or f'column{i}'}_{number}", number + 1
         names.append(name)
     return tuple(names)
-
-
-def literal(text: str) -> str:
-    """Return a SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.connection import driver, open_duck, quote
-from ematix_core.backends.objects.csv_files import BadRow, literal
+from ematix_core.backends.objects.csv_files import BadRow
+from ematix_core.backends.objects.csv_sample import literal
 from ematix_core.backends.objects.records import CSV_ROOM
 from ematix_core.backends.objects.text_files import LONG_MEMORY
 from ematix_core.errors import BadRowError
@@ -62,7 +63,9 @@ class JsonlGroup:
             f"{literal(name)}: {literal('VARCHAR' if kind in _GUARDS else kind)}" for name, kind in self.types.items()
         )
         columns = [self._converted(name) for name in self.types]
-        source = f"read_json([{listed}], format='newline_delimited', columns={{{types}}}{self.room}{extra})"
+        # Of a single column DuckDB would look into all files at once whether lines are objects: 32 MB for each.
+        layout = "format='newline_delimited', records=true"
+        source = f"read_json([{listed}], {layout}, columns={{{types}}}{self.room}{extra})"
         return f"SELECT {', '.join([*columns, *others])} FROM {source}"
 
     def _converted(self, name: str) -> str:

@@ -120,7 +120,7 @@ def glob_to_regex(pattern: str) -> str:
         elif char in "*?":
             out += "[^/]*" if char == "*" else "[^/]"
         elif char == "[" and (end := pattern.find("]", i + 2)) > 0:
-            inner = pattern[i + 1 : end].replace("\\", "\\\\")
+            inner = re.sub(r"[\\\[&~|]", r"\\\g<0>", pattern[i + 1 : end])  # which sets of `re` give another meaning
             out, i = out + "[" + ("^" + inner[1:] if inner[0] in "!^" else inner) + "]", end
         elif char == "{" and "}" in pattern[i:]:
             out, depth = out + "(?:", depth + 1
@@ -141,10 +141,7 @@ def _missing(files: Folder, path: str) -> MissingSourceError:
         return MissingSourceError(
             f"nothing to read: there is no folder {files.shown}", hint="Check the path of the connection."
         )
-    known: set[str] = set()
-    for file, _ in zip(files.walk(), range(_NEAR_SHOWN), strict=False):
-        known |= {file.path, file.path.rpartition("/")[0]}
-    shown = sorted(known - {""})
+    shown = _near(files, fixed_folder(path))
     what = f"no file matches {path!r}" if _MAGIC.search(path) else f"there is no file, folder or table {path!r}"
     hint = near(path, shown)
     if len(hint) > _NEAR_SHOWN:
@@ -155,3 +152,13 @@ def _missing(files: Folder, path: str) -> MissingSourceError:
         if shown
         else f"The folder holds no data files (names that begin with . or _ and {STATE} are not read).",
     )
+
+
+def _near(files: Folder, folder: str) -> list[str]:
+    """Return files and their folders below a folder; below the one that it is in when it holds none, and so on."""
+    known: set[str] = set()
+    for file, _ in zip(() if _hidden(folder) else files.walk(folder), range(_NEAR_SHOWN), strict=False):
+        known |= {file.path, file.path.rpartition("/")[0]}
+    if not known and folder:
+        return _near(files, folder.rpartition("/")[0])
+    return sorted(known - {""})

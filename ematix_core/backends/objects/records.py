@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from ematix_core.backends.duck.connection import configure, quote
 from ematix_core.backends.duck.large_values import to_files, to_table
 from ematix_core.backends.duck.memory import make_room, room_to_read, with_room
-from ematix_core.backends.objects.csv_files import literal
-from ematix_core.backends.objects.text_files import LONG_MEMORY, LONGEST, open_bytes
+from ematix_core.backends.objects.csv_sample import literal
+from ematix_core.backends.objects.text_files import LONG_MEMORY, LONGEST, is_packed, open_bytes
 from ematix_core.backends.storage.paths import told
 from ematix_core.errors import ConversionError, SqlError
 
@@ -43,7 +43,7 @@ _HINT = "Choose format='parquet', or keep such values out of the rows."
 
 def any_long(form: str, files: Iterable[StoredFile]) -> bool:
     """Say whether a plain text file has a line that is longer than what DuckDB takes by itself."""
-    return any(has_longer_line(file, USUAL[form]) for file in files if not _is_packed(file))
+    return any(has_longer_line(file, USUAL[form]) for file in files if not is_packed(file))
 
 
 def has_longer_line(file: StoredFile, most: int) -> bool:
@@ -159,15 +159,11 @@ def require_readable(settings: Settings, files: Iterable[StoredFile]) -> None:
     if settings.format != "jsonl":
         return
     for file in files:
-        packed = _is_packed(file)
+        packed = is_packed(file)
         if _longest_packed(file) > USUAL["jsonl"] if packed else has_longer_line(file, LONGEST):
             raise ConversionError(
                 "a row is too long for JSON lines: 64 MB, or 16 MB in compressed files", where=file.path, hint=_HINT
             )
-
-
-def _is_packed(file: StoredFile) -> bool:
-    return file.location.endswith((".gz", ".zst"))
 
 
 def _longest_packed(file: StoredFile) -> int:

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote as encoded
+from urllib.parse import unquote
 
 from ematix_core.backends.duck.connection import driver, quote
-from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_groups, literal
+from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_groups
+from ematix_core.backends.objects.csv_sample import literal
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.jsonl_files import JsonlGroup, jsonl_group
 from ematix_core.backends.objects.records import CSV_ROOM, JSON_ROOM, any_long, give_memory
@@ -22,7 +25,7 @@ from ematix_core.errors import SourceError, UnsupportedError
 from ematix_core.model.table import columns_from
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 
 FILE_COLUMN = "_file"
 _LOCATION = "_ematix_location"
-_HIVE_PART = re.compile(r"^([^=/]+)=[^/]*$")
+_HIVE_PART = re.compile(r"^([^=?\\\n]+)=[^=?\\\n]*$")
+"""A folder that DuckDB takes as a column: it cuts names at question marks and backslashes, and wants one `=`."""
 _DECIMAL_DIGITS = 38
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
@@ -54,6 +58,19 @@ class Relations:
     _folder: Path | None = None
     _objects: int = 0
 
+    def completed(self, listing: Listing, *, only: Sequence[str], file_column: bool = False) -> str:
+        """Return `query(...)` with the columns that only other files of the listing have, as NULL."""
+        chosen = self.query(listing, only=only, file_column=file_column)
+        groups, parquet = list(self.text_groups), list(self.parquet)
+        every = self._described(self.query(listing, file_column=file_column))
+        self.text_groups, self.parquet = groups, parquet
+        had = self._described(chosen)
+        lacked = [f"CAST(NULL AS {kind}) AS {quote(name)}" for name, kind in every.items() if name not in had]
+        return f"SELECT {', '.join(['*', *lacked])} FROM ({chosen})" if lacked else chosen
+
+    def _described(self, query: str) -> dict[str, str]:
+        return {row[0]: row[1] for row in self.connection.execute(f"DESCRIBE {query}").fetchall()}
+
     def query(self, listing: Listing, *, only: Sequence[str] | None = None, file_column: bool = False) -> str:
         """Return a SELECT over the listing's files, or `only` those of these paths, with `_file` when asked for."""
         chosen = listing.only(only)
@@ -70,7 +87,8 @@ class Relations:
             if file_column:
                 extra, kept = f"{extra}, filename={literal(_LOCATION)}", [*kept, _LOCATION]
             for part in self._selects(form, files, (extra, kept), manifest):
-                parts += [_with_file_column(part, prefix, shown) if file_column else part]
+                named = _with_decoded_names(part, hive)
+                parts += [_with_file_column(named, prefix, shown) if file_column else named]
         if not parts:
             return self._empty(listing, file_column=file_column)
         if manifest and not manifest.uniform and len(listing.files) == 1:  # it may be older than a column
@@ -91,6 +109,7 @@ class Relations:
             hive = tuple(m[1] for part in listed.path.split("/")[:-1] if (m := _HIVE_PART.match(part)))
             prefix, shown = _split(file)
             groups.setdefault((form or self.settings.format, hive, prefix, shown), []).append(file)
+        _require_readable_folders(listing, {key for _, hive, *_ in groups for key in hive})
         return groups
 
     def _unpacked(self, file: StoredFile) -> StoredFile:
@@ -103,7 +122,7 @@ class Relations:
         self, form: str, files: list[StoredFile], added: tuple[str, list[str]], manifest: Manifest | None
     ) -> list[str]:
         extra, kept = added
-        types = _declared_types(manifest, without=kept) if manifest else None
+        types = _declared_types(manifest, without=[unquote(name) for name in kept]) if manifest else None
         if form == "parquet":
             return [self._parquet(files, extra, manifest)]
         if form == "orc":
@@ -155,7 +174,8 @@ class Relations:
         self._objects += 1
         name = f"_ematix_orc_{self._objects}"
         self.connection.register(name, dataset)
-        values = dict(part.split("=", 1) for part in files[0].path.split("/")[:-1] if "=" in part)
+        pairs = (part.split("=", 1) for part in files[0].path.split("/")[:-1] if "=" in part)
+        values = {key: unquote(value) for key, value in pairs}
         values[_LOCATION] = files[0].location
         added = [f"NULLIF({literal(values[key])}, {literal(_NO_PARTITION)}) AS {quote(key)}" for key in kept]
         return f"SELECT {', '.join(['*', *added])} FROM {name}"
@@ -208,8 +228,26 @@ def _hive_arguments(hive: tuple[str, ...], manifest: Manifest | None) -> tuple[s
     if not hive:
         return ", hive_partitioning=false", []
     types = _declared_types(manifest, without=()) if manifest else {}
-    declared = ", ".join(f"{literal(key)}: {types[key]}" for key in hive if key in types)
+    declared = ", ".join(f"{literal(key)}: {types[unquote(key)]}" for key in hive if unquote(key) in types)
     return ", hive_partitioning=true" + (f", hive_types={{{declared}}}" if declared else ""), list(hive)
+
+
+def _require_readable_folders(listing: Listing, columns: Collection[str]) -> None:
+    """Raise SourceError for a folder that is a column by its key, as others are, but whose value cannot be read."""
+    for file in listing.files if columns else ():
+        for part in file.path.split("/")[:-1]:
+            key, found, value = part.partition("=")
+            if found and key in columns and not _HIVE_PART.match(part):
+                raise SourceError(
+                    f"the folder {part!r} of {file.path} cannot be read as a value of the column {key!r}",
+                    hint=f"Name it {key}={encoded(value)}: `=`, `?`, `\\` and line breaks are encoded there.",
+                )
+
+
+def _with_decoded_names(query: str, hive: tuple[str, ...]) -> str:
+    """Return the query with the names of folders as columns decoded: DuckDB encodes them, but decodes values only."""
+    names = [f"{quote(key)} AS {quote(unquote(key))}" for key in hive if unquote(key) != key]
+    return f"SELECT * RENAME ({', '.join(names)}) FROM ({query})" if names else query
 
 
 def _with_file_column(query: str, prefix: str, shown: str) -> str:

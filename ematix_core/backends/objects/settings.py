@@ -104,7 +104,8 @@ def settings_of(connection: Connection) -> Settings:
     if not root:
         raise ConfigError("path is empty", where=where, hint='Set path to a folder, such as path="./lake".')
     if form not in FORMATS:
-        raise ConfigError(f"unknown format {form!r}", where=where, hint=near(form, FORMATS))
+        hint = r'Write format="csv", with the option delimiter="\t".' if form == "tsv" else near(form, FORMATS)
+        raise ConfigError(f"unknown format {form!r}", where=where, hint=hint)
     access = access_of(root, values, where=where)
     unknown = [name for name in values if name not in {*_OWN, *_DUCKDB}]
     if unknown:

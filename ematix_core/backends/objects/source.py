@@ -34,7 +34,7 @@ from ematix_core.backends.objects.relations import Relations
 from ematix_core.backends.objects.settings import settings_of
 from ematix_core.backends.protocols import LocalQuery, Query, SourceFile
 from ematix_core.backends.storage.handover import cause_of, handed_over
-from ematix_core.errors import BadRowError, ConnectError, DiskFullError, EmatixError, RunError, SourceError
+from ematix_core.errors import BadRowError, ConnectError, DiskFullError, EmatixError, RunError, SourceError, SqlError
 from ematix_core.model.table import columns_from
 from ematix_core.sql.parameters import bind
 
@@ -72,6 +72,7 @@ class ObjectSource:
         self._relations: Relations | None = None
         self._local: Relations | None = None
         self._asked = ("", "")
+        self._complete = False
         self._sampled: dict[object, Sequence[CsvGroup | JsonlGroup]] = {}
         self._found: dict[str, Listing] = {}  # a job reads the files that it was planned for
 
@@ -87,6 +88,15 @@ class ObjectSource:
 
     def columns(self, query: Query) -> tuple[Column, ...]:
         """Return the columns that the query gives, without Arrow where their types are the usual ones."""
+        try:
+            return self._columns(query)
+        except SqlError:
+            if query.files is None or self._complete:
+                raise
+        self._complete = True  # the new files may lack a column of others: only now are all looked at
+        return self._columns(query)
+
+    def _columns(self, query: Query) -> tuple[Column, ...]:
         sql, parameters = self._prepare(query)
         with self._told(sql, query.sql):
             found = plain_columns(relation(self._opened(), sql, parameters))
@@ -148,7 +158,7 @@ class ObjectSource:
         relations = Relations(self._opened(), self.settings, sampled=self._sampled)
         setup = []
         for (schema, name), view in names.items():
-            body = relations.query(self._find(schema, name), only=query.files, file_column=query.file_column)
+            body = _body(relations, self._find(schema, name), query, complete=self._complete)
             setup.append(f"CREATE OR REPLACE TEMP VIEW {quote(view)} AS {body}")
         self._local = relations
         sql = renamed(self._opened(), query.sql or f"SELECT * FROM {quote(query.table)}", query.parameters, names)
@@ -219,12 +229,11 @@ class ObjectSource:
         """Make a view for each name of the query and return its text as DuckDB takes it."""
         duck = self._opened()
         names = self._names(query)
-        quarantine = query.on_bad_rows == "quarantine"
-        self._relations = Relations(duck, self.settings, quarantine=quarantine, sampled=self._sampled)
+        self._relations = Relations(duck, self.settings, query.on_bad_rows == "quarantine", sampled=self._sampled)
         for schema, name in names:
             listing = self._find(schema, name)
             with self._told(query.sql or query.table):
-                body = self._relations.query(listing, only=query.files, file_column=query.file_column)
+                body = _body(self._relations, listing, query, complete=self._complete)
                 if schema:
                     duck.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}")
                 duck.execute(f"CREATE OR REPLACE VIEW {quote(schema, name)} AS {body}")
@@ -273,21 +282,12 @@ class ObjectSource:
             return ConnectError(f"cannot read: {text.splitlines()[0]}", hint="Check the permissions of the file.")
         # Errors of a running query reach Arrow's reader as OSError with DuckDB's text.
         if isinstance(error, OSError) or any(isinstance(error, getattr(driver(), name)) for name in _DATA_ERRORS):
-            bad = self._bad_row(self._relations) or self._cast_of_query(text)
+            bad = self._bad_row(self._relations) or _cast_of_query(text, self.store)
             if bad is not None:
                 return bad
         if isinstance(error, driver().Error):
             return _file_error(text, self.store) or translate(error, sql)
         return _file_error(text, self.store) or SourceError(f"reading failed: {text.splitlines()[0]}")
-
-    def _cast_of_query(self, text: str) -> BadRowError | None:
-        """Return the error of a CAST in the user's query, which DuckDB does in its CSV reader."""
-        found = re.search(r"CSV Error on Line: (\d+)\nOriginal Line: (.*)\n(.*)", text)
-        path = re.search(r"^\s*file = (.*)$", text, re.MULTILINE)
-        if not found or not path:
-            return None
-        file = self.store.path(path[1])
-        return as_error(BadRow(file, int(found[1]), "", found[3], found[2]))
 
     def _bad_row(self, relations: Relations | None) -> BadRowError | None:
         """Read the text files of the failed query once more, to find the first malformed line."""
@@ -298,6 +298,23 @@ class ObjectSource:
                     if found:
                         return as_error(found[0])
         return None
+
+
+def _body(relations: Relations, listing: Listing, query: Query, *, complete: bool) -> str:
+    """Return a name's files as a query; `complete`: with the columns that only files have which are not read."""
+    if complete and query.files is not None:
+        return relations.completed(listing, only=query.files, file_column=query.file_column)
+    return relations.query(listing, only=query.files, file_column=query.file_column)
+
+
+def _cast_of_query(text: str, store: Folder) -> BadRowError | None:
+    """Return the error of a CAST in the user's query, which DuckDB does in its CSV reader."""
+    found = re.search(r"CSV Error on Line: (\d+)\nOriginal Line: (.*)\n(.*)", text)
+    path = re.search(r"^\s*file = (.*)$", text, re.MULTILINE)
+    if not found or not path:
+        return None
+    file = store.path(path[1])
+    return as_error(BadRow(file, int(found[1]), "", found[3], found[2]))
 
 
 def _failures() -> tuple[type[Exception], ...]:

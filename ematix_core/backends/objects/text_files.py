@@ -41,6 +41,11 @@ def open_bytes(file: StoredFile) -> BinaryIO:
     return cast("BinaryIO", pa.CompressedInputStream(_as_arrow(raw), cast("Any", compression)))
 
 
+def is_packed(file: StoredFile) -> bool:
+    """Say whether DuckDB reads a file's content decompressed."""
+    return file.location.endswith((".gz", ".zst"))
+
+
 def _as_arrow(file: BinaryIO) -> pa.PythonFile:
     import pyarrow as pa
 
