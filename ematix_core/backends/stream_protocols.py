@@ -76,6 +76,13 @@ class Polled:
     """Records that were left out, as the query asks: `_file`, `_event_ts`, `text` (text) and `error` (text)."""
 
 
+def headers_type() -> Any:  # noqa: ANN401 - pyarrow's own type of it, which its stubs cannot write down
+    """Return the type of `_headers`."""
+    import pyarrow as pa
+
+    return pa.list_(pa.struct([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.binary())]))
+
+
 # A source of messages also has `payload: str`, the name of the column with their bytes.
 class StreamSource(Protocol):
     """Reads rows without end. For one thread at a time; every method but `positions` may block on the system.

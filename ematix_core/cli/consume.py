@@ -57,11 +57,12 @@ flow consume clicks.toml                the streams of a TOML file
     help="Serve metrics for Prometheus there; with --parallel, each process at the next port.",
 )  # fmt: skip
 @click.option("--slot", type=int, default=0, hidden=True, help="Which of the processes this is.")
+@click.option("--parent", type=int, hidden=True, help="The process that started them, without which they end.")
 @project_options
 @click.pass_context
 def consume(
     ctx: click.Context, *, names: tuple[str, ...], until_idle: bool, once: bool, start: str | None, end: str | None,
-    parallel: int, metrics_port: int | None, slot: int, modules: tuple[str, ...], as_json: bool,
+    parallel: int, metrics_port: int | None, slot: int, parent: int | None, modules: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Consume streams until they are stopped.
 
@@ -70,8 +71,9 @@ def consume(
     fares. Without NAME: all streams of the project.
     """
     project, streams = chosen(names, modules)
+    from ematix_core.cli.processes import parent_watched, run_processes
+
     if parallel > 1:
-        from ematix_core.cli.processes import run_processes
         from ematix_core.engine.environment import Environment
         from ematix_core.streaming.opening import require_shared
 
@@ -85,7 +87,7 @@ def consume(
         "until_idle": until_idle, "once": once, "start": _place(start, "--from"), "end": _place(end, "--to"),
         "slot": slot,
     }  # fmt: skip
-    with _signals(stop):
+    with _signals(stop), parent_watched(parent, stop.stop):
         results = _consume(streams, project, stop, metrics_port, options)
     if as_json:
         print_json({"streams": [one.to_dict() for one in results]})

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ematix_core.cli.exit_codes import FAILED, OK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
 _LOOK_SECONDS = 0.1
+_LOOK_FOR_PARENT_SECONDS = 0.5
 
 
 def run_processes(arguments: Sequence[str], number: int) -> int:
-    """Run the command line as so many processes, each with `--slot`; return the exit code for all of them.
+    """Run the command line as so many processes, each with `--slot` and `--parent`; return the exit code for all.
 
-    SIGINT and SIGTERM go to each. When one fails the others are asked to end.
+    SIGINT and SIGTERM go to each. When one fails the others are asked to end. When this process is killed they see it:
+    `parent_watched`.
     """
-    words = _without_parallel(arguments)
+    command = [sys.executable, "-m", "ematix_core", *_without_parallel(arguments), "--parent", str(os.getpid())]
     children = [
-        subprocess.Popen([sys.executable, "-m", "ematix_core", *words, "--slot", str(slot)], start_new_session=True)  # noqa: S603 - this very command
+        subprocess.Popen([*command, "--slot", str(slot)], start_new_session=True)  # noqa: S603 - this very command
         for slot in range(number)
     ]
 
@@ -45,6 +50,28 @@ def run_processes(arguments: Sequence[str], number: int) -> int:
         for one, handler in before.items():
             signal.signal(one, handler)
     return FAILED if any(child.returncode for child in children) else OK
+
+
+@contextmanager
+def parent_watched(parent: int | None, gone: Callable[[], None]) -> Iterator[None]:
+    """Call `gone`, once, when this process is no longer a child of `parent`: that has ended, perhaps by SIGKILL.
+
+    None: nobody started this process as one of several.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            if over.wait(_LOOK_FOR_PARENT_SECONDS):
+                return
+        gone()
+
+    if parent is not None:
+        threading.Thread(target=watch, name="ematix-parent", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _without_parallel(arguments: Sequence[str]) -> list[str]:

@@ -196,6 +196,12 @@ class Stream:
 
     def messages(self, columns: Sequence[Column] = ()) -> Format:
         """Return the format of the source's messages, with the columns that they shall be read with."""
+        if isinstance(self.format, Format):
+            raise DeclarationError(
+                "format= takes the name of a format; a Format says how a target's messages are written",
+                hint='Write format="avro", schema= for its columns, registry=, and format_options={...} for its other '
+                "options; target_format= takes a Format.",
+            )
         known = tuple(one.name for one in fields(Format) if one.name not in _OF_STREAM)
         for option in self.format_options:
             if option not in known:

@@ -1,4 +1,4 @@
-"""Whether a query may read a table: under the table's own name, or through a view or function that it names."""
+"""What a query may read: a table under its own name, or through a view or function that it names; all columns."""
 
 from __future__ import annotations
 
@@ -61,3 +61,12 @@ def may_be(one: TableName, other: TableName, dialect: Dialect) -> bool:
         return False
     told_apart = one.schema and other.schema and dialect.grammar != "duckdb"
     return not told_apart or one.schema.lower() == other.schema.lower()
+
+
+def selects_all(sql: str) -> bool:
+    """Say whether a query of DuckDB selects `*`, whatever columns there are; False for text that cannot be parsed."""
+    try:
+        query = parse_one(sql, dialect="duckdb")
+    except SqlglotError:
+        return False
+    return isinstance(query, exp.Query) and query.is_star

@@ -15,7 +15,7 @@ from ematix_core.engine.queueing import exclusive
 from ematix_core.errors import EmatixError, ProjectError, UnsupportedError, near
 from ematix_core.sql import letters as statements
 from ematix_core.streaming.letter_changes import change_letters
-from ematix_core.streaming.letters import COLUMNS, NEW, PARKED, REPLAYED, letters_table
+from ematix_core.streaming.letters import COLUMNS, NEW, PARKED, REPLAYED, known_names, letters_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STATES = (NEW, PARKED, REPLAYED)
 _ALL = tuple(column.name for column in COLUMNS)
-_NO_BYTES = tuple(name for name in _ALL if name not in {"record_key", "record_value"})
+_NO_BYTES = tuple(name for name in _ALL if name not in {"record_key", "record_value", "record_headers"})
 _KNOWN = 1_000
 """From so many letters a near match is chosen."""
 
@@ -74,8 +74,8 @@ def find_letters(stream: Stream, letter_id: str, project: ConnectionLookup | Non
     parameters = {"stream": stream.name, "id_0": letter_id}
     for table, target in _tables(stream, project):
         with target.inspect() as session:
-            if session.columns(table) is not None:
-                query = statements.newest(table, _ALL, target.dialect, states=0, ids=1)
+            if (existing := session.columns(table)) is not None:
+                query = statements.newest(table, known_names(_ALL, existing), target.dialect, states=0, ids=1)
                 found += session.query(query, parameters).to_pylist()
     if not found:
         known = list_letters(stream, project, states=STATES, limit=_KNOWN).letters

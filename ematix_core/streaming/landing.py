@@ -23,6 +23,7 @@ from ematix_core.model.job import Job
 from ematix_core.model.mode import Merge, Scd2
 from ematix_core.model.table import TableDef, columns_from
 from ematix_core.strategies.plan import Fill
+from ematix_core.streaming.lacking import follows_messages, lacking, with_nulls
 from ematix_core.streaming.letters import check_letters, keep_letters, letters_table
 from ematix_core.streaming.misfits import wanted_types
 from ematix_core.streaming.positions import Noted, OffsetBookkeeping, PositionBookkeeping, noted
@@ -75,6 +76,9 @@ class Landing:
         self._connection = env.connection(target.connection or stream.source)
         self._plan: tuple[tuple[Column, ...], TargetPlan] | None = None
         self._held: tuple[Target, ExitStack, float] | None = None
+        self._lacking: tuple[Column, ...] = ()  # what the rows of the plan lack, and the table has
+        # Sources of messages are those of Kafka.
+        self._fills = env.connection(stream.source).kind == "kafka" and follows_messages(stream)
         self._job = _job(stream, target)
         self._slot = slot
         self.state = ""
@@ -271,9 +275,12 @@ class Landing:
         if self._plan is None or self._plan[0] != columns:
             target = self._taken()
             with target.inspect() as session:
+                if self._fills and not self.by_offsets:
+                    self._lacking = lacking(self._declared, columns, session.columns(self._declared.name))
+                given = (*columns, *self._lacking)
                 plan = plan_target(
                     Situation(
-                        job=self._job, target=self._declared, given=columns, session=session, dialect=target.dialect
+                        job=self._job, target=self._declared, given=given, session=session, dialect=target.dialect
                     )
                 )
             target.check_columns(plan.columns)
@@ -284,7 +291,8 @@ class Landing:
         return self._plan[1]
 
     def _stream_of(self, rows: pa.Table) -> pa.RecordBatchReader:
-        return latest_of_key(self.own(rows), self._plan[1] if self._plan else None).to_reader(max_chunksize=32_768)
+        own = with_nulls(self.own(rows), self._lacking)
+        return latest_of_key(own, self._plan[1] if self._plan else None).to_reader(max_chunksize=32_768)
 
     def _taken(self) -> Target:
         """Return the target, open; a file that admits one process is held for a while, and then offered to others."""

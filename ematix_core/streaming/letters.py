@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.errors import UnsupportedError
@@ -27,12 +29,12 @@ COLUMNS = (
     Column("letter_id", Text), Column("stream", Text), Column("target_table", Text), Column("partition_name", Text),
     Column("record_offset", BigInt), Column("event_ts", TimestampTZ), Column("record_key", Bytes),
     Column("record_value", Bytes), Column("error", Text), Column("attempt", BigInt), Column("failed_at", TimestampTZ),
-    Column("state", Text), Column("load_id", Text),
+    Column("state", Text), Column("load_id", Text), Column("record_headers", Text),
 )  # fmt: skip
 """`letter_id` is `<stream>/<partition>/<offset>`; of files, the partition is the path. Where there is no offset, it is
 the load and a number.
 
-`state`: "new", "parked" or "replayed".
+`state`: "new", "parked" or "replayed". `record_headers`: a message's headers as JSON, `[[key, value in base64], ...]`.
 """
 NEW, PARKED, REPLAYED = "new", "parked", "replayed"
 
@@ -60,6 +62,7 @@ def letters_of(raw: pa.Table, numbers: Sequence[int], errors: Sequence[str], *, 
             "partition_name": column(partition, pa.string()), "record_offset": column("_offset", pa.int64()),
             "event_ts": column("_event_ts", pa.timestamp("us", "UTC")), "record_key": column("_key", pa.binary()),
             "record_value": values, "error": pa.array(reasons, pa.string()),
+            "record_headers": pa.array(_headers(rows), pa.string()),
         }
     )  # fmt: skip
 
@@ -136,8 +139,32 @@ def completed(
     return pa.table({name: columns[name] for name in schema.names}).cast(schema)
 
 
-def _as_json(rows: pa.Table) -> list[bytes]:
-    import json
+def _headers(rows: pa.Table) -> list[str | None]:
+    """Return the headers of messages as text; None for each without any."""
+    if "_headers" not in rows.schema.names:
+        return [None] * rows.num_rows
+    return [None if one is None else headers_as_text(one) for one in rows.column("_headers").to_pylist()]
 
+
+def headers_as_text(headers: Sequence[Mapping[str, Any]]) -> str:
+    """Return headers as JSON, exact for any bytes."""
+    values = [None if one["value"] is None else b64encode(one["value"]).decode() for one in headers]
+    return json.dumps([[one["key"], value] for one, value in zip(headers, values, strict=True)])
+
+
+def headers_of_text(text: str | None) -> list[dict[str, Any]] | None:
+    """Return what `headers_as_text` was given."""
+    if text is None:
+        return None
+    return [{"key": key, "value": None if value is None else b64decode(value)} for key, value in json.loads(text)]
+
+
+def known_names(names: Sequence[str], existing: Sequence[Column]) -> tuple[str, ...]:
+    """Return those of the names that a table of letters has: one that is older than a column lacks it."""
+    known = {column.name for column in existing}
+    return tuple(name for name in names if name in known)
+
+
+def _as_json(rows: pa.Table) -> list[bytes]:
     payload = [name for name in rows.schema.names if name not in ADDED]
     return [json.dumps(row, default=str).encode() for row in rows.select(payload).to_pylist()]

@@ -171,6 +171,14 @@ def test_offsets_that_are_not_kept_are_an_error_unless_told_otherwise() -> None:
     stream.close()
 
 
+def test_a_position_beyond_the_end_is_told_with_the_end() -> None:
+    stream = source(made(1))
+    (partition,) = stream.end()
+    with pytest.raises(SourceError, match=rf"position 99 is beyond the end of partition {partition}, which is at 0"):
+        stream.seek({partition: 99})
+    stream.close()
+
+
 def test_a_regular_expression_reads_several_topics() -> None:
     first, second = made(1), made(1)
     with target().session() as session:

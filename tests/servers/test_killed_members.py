@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from tests.servers.kafka import KafkaCluster
 
 SESSION = 18  # longer than a consumer once waited for partitions
+PROJECT = """
+import ematix_core as ematix
+
+clicks = ematix.stream(
+    "clicks", source=ematix.KafkaConnection("events", url="{url}"), source_query="{topic}",
+    target=ematix.SQLiteConnection("warehouse", path="warehouse.db"), target_table="clicks",
+)
+"""
 MEMBER = """
 import sys
 from confluent_kafka import Consumer
@@ -92,3 +101,22 @@ def test_it_waits_for_no_partitions_behind_which_nothing_is(kafka: KafkaCluster,
     began = time.monotonic()
     assert stream.consume(**{how: True}).targets[0].records == 0  # type: ignore[arg-type]  # both are flags
     assert time.monotonic() - began < SESSION - 6
+
+
+def test_processes_whose_parent_is_killed_end_as_if_they_were_asked_to(kafka: KafkaCluster, tmp_path: Path) -> None:
+    topic = kafka.topic("orphans", partitions=2)
+    kafka.produce(topic, [(None, f'{{"id": {number}}}') for number in range(10)])
+    (tmp_path / "pipelines.py").write_text(PROJECT.format(url=kafka.url, topic=topic))
+    command = [sys.executable, "-m", "ematix_core", "consume", "pipelines.py", "clicks", "--parallel", "2", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "warehouse.db").exists() or ids() != list(range(10)):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        process.kill()
+    out, _ = process.communicate(timeout=60)  # which the two processes write to, until they have ended
+    told = [json.loads(part) for part in out.replace("}\n{", "}\n\0{").split("\0")]
+    assert sum(one["streams"][0]["targets"][0]["records"] for one in told) == 10
+    assert len(told) == 2

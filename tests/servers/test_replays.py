@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -49,7 +51,7 @@ def declared(
 ) -> Stream:
     return ematix.stream(
         topic, source=events, source_query=topic, target=target, mode="append", on_error="dead_letter",
-        transform_sql=f"SELECT {sql} AS id FROM source", **{"target_table": "clicks", **options},
+        **{"target_table": "clicks", "transform_sql": f"SELECT {sql} AS id FROM source", **options},
     )  # fmt: skip
 
 
@@ -73,6 +75,11 @@ def ids(lake: Connection, table: str = "clicks") -> list[Any]:
     finally:
         source.close()
     return found
+
+
+def rows(lake: Connection) -> list[tuple[Any, ...]]:
+    with closing(registry.source(lake)) as source:
+        return [tuple(row.values()) for row in source.read(Query(table="clicks")).read_all().to_pylist()]
 
 
 def test_letters_are_loaded_all_together_or_one_and_those_that_fail_again_say_so(
@@ -184,6 +191,58 @@ def test_letters_that_bring_no_rows_are_marked(
     mended = declared(topic, events, lake, "unnest([TRY_CAST(id AS BIGINT)][:0])")
     assert replay_letters(mended).loaded == 1
     assert list_letters(mended).counts == {"new": 0, "parked": 0, "replayed": 1}
+
+
+HEADERS: list[tuple[str, str | bytes | None]] = [("h", b"\xff\x00"), ("h", b"again"), ("none", None), ("empty", b"")]
+NAMED = "CAST(id AS BIGINT) AS id, len(_headers) AS number, _headers[1].value AS first, _topic AS topic, _offset AS at"
+
+
+@pytest.mark.parametrize("where", ["sqlite", "files", "topic"])
+def test_a_letter_comes_again_with_its_headers_and_its_topic(
+    kafka: KafkaCluster, topic: str, events: Connection, tmp_path: Path, where: str
+) -> None:
+    lake: Connection = (
+        ematix.SQLiteConnection("lake", path=str(tmp_path / "lake.db"))
+        if where == "sqlite"
+        else ematix.ObjectStoreConnection("lake", path=str(tmp_path))
+    )
+    sql = f"SELECT {NAMED} FROM source"
+    options: dict[str, Any] = {"transform_sql": sql}
+    target = lake
+    if where == "topic":
+        options |= {"target_table": kafka.topic("out"), "dead_letter": kafka.topic("dead")}
+        target = events
+    kafka.produce(topic, [(None, '{"id": "1"}'), ("b", '{"id": "two"}', HEADERS), ("c", '{"id": "x"}')])
+    assert declared(topic, events, target, **options).consume(until_idle=True).targets[0].dead == 2
+    options["transform_sql"] = sql.replace("CAST(id AS BIGINT)", "coalesce(TRY_CAST(id AS BIGINT), 2)")
+    assert replay_letters(declared(topic, events, target, **options)).loaded == 2
+    wanted = [(1, None, None, topic, 0), (2, 4, b"\xff\x00", topic, 1), (2, None, None, topic, 2)]
+    if where == "topic":
+        found = [json.loads(one.value() or b"") for one in kafka.consume(options["target_table"], 10)]
+        assert [(one["id"], one["number"], one["topic"], one["at"]) for one in found] == [
+            (one[0], one[1], *one[3:]) for one in wanted
+        ]
+        return
+    assert sorted(rows(lake), key=lambda one: int(one[4])) == wanted
+
+
+def test_letters_of_an_older_table_have_no_headers_and_newer_ones_widen_it(
+    kafka: KafkaCluster, topic: str, events: Connection, tmp_path: Path
+) -> None:
+    lake = ematix.SQLiteConnection("lake", path=str(tmp_path / "lake.db"))
+    stream = declared(topic, events, lake, transform_sql=f"SELECT {NAMED} FROM source")
+    kafka.produce(topic, [(None, '{"id": "1"}'), ("b", '{"id": "two"}', HEADERS)])
+    stream.consume(until_idle=True)
+    with closing(sqlite3.connect(tmp_path / "lake.db")) as connection:
+        connection.execute("ALTER TABLE clicks_dead_letters DROP COLUMN record_headers")
+        connection.commit()
+    letter, later = (f"{topic}/{topic}:0/{offset}" for offset in (1, 2))
+    assert find_letters(stream, letter)[0]["record_key"] == b"b"
+    assert replay_letters(stream, letter_ids=[letter], value=b'{"id": 2}').loaded == 1
+    kafka.produce(topic, [("c", '{"id": "three"}', HEADERS)])
+    stream.consume(until_idle=True)
+    assert replay_letters(stream, letter_ids=[later], value=b'{"id": 3}').loaded == 1
+    assert [row[:3] for row in sorted(rows(lake), key=str)] == [(1, None, None), (2, None, None), (3, 4, b"\xff\x00")]
 
 
 def test_letters_in_a_topic_are_read_on_and_those_that_fail_again_are_written_to_its_end(

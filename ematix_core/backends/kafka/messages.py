@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from ematix_core.backends.stream_protocols import headers_type
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -176,13 +178,6 @@ def chunk_of(messages: Sequence[Message], marks: list[Mark], topic: str | None) 
         "_topic": tops, "_partition": names, "_offset": offsets,
     }  # fmt: skip
     return Chunk(pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns)), runs, marks)
-
-
-def headers_type() -> Any:  # noqa: ANN401 - pyarrow's own type of it, which its stubs cannot write down
-    """Return the type of `_headers`."""
-    import pyarrow as pa
-
-    return pa.list_(pa.struct([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.binary())]))
 
 
 def _headers(messages: Sequence[Message]) -> pa.Array[Any]:

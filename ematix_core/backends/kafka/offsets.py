@@ -166,13 +166,15 @@ def checked(positions: Positions, known: Collection[str], where: str) -> dict[st
 def lost_error(partition: str, offset: int, kept: tuple[int, int], where: str) -> SourceError:
     """Return the error for messages that are gone. `kept`: the first offset that is there, and that behind the last."""
     first, behind = kept
-    what = (
-        f"messages {offset} to {first - 1} of partition {partition} are no longer kept"
-        if offset < first
-        else f"partition {partition} ends at {behind}, before the position {offset}: the topic was made anew"
-    )
+    if offset >= first:
+        return SourceError(
+            f"position {offset} is beyond the end of partition {partition}, which is at {behind}: it is a wrong one, "
+            "or the topic was made anew", where=where,
+            hint=f'Seek a position up to {behind}, or "earliest" or "latest", or pass on_lost="earliest" to go on with '
+            "the oldest message that there is.",
+        )  # fmt: skip
     return SourceError(
-        what, where=where,
+        f"messages {offset} to {first - 1} of partition {partition} are no longer kept", where=where,
         hint='Load what is missing by a job and seek a later position, or pass on_lost="earliest" to go on with the '
         "oldest message that there is. A longer retention.ms avoids it.",
     )  # fmt: skip

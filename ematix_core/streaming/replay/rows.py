@@ -6,9 +6,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ematix_core.backends.stream_protocols import headers_type
 from ematix_core.engine.cancel import Cancellation
 from ematix_core.errors import EmatixError, UnsupportedError
 from ematix_core.streaming.landing import Landing
+from ematix_core.streaming.letters import headers_of_text
 from ematix_core.streaming.opening import open_reading, open_source
 from ematix_core.streaming.poison import without
 from ematix_core.streaming.shaping import Shaping
@@ -93,12 +95,18 @@ def _raw(letters: Sequence[Mapping[str, Any]], payload: str, value: bytes | None
     def column(name: str) -> list[Any]:
         return [one[name] for one in letters]
 
+    partitions = column("partition_name")
+    topics = [None if one is None else one.rpartition(":")[0] for one in partitions]
+    headers = [headers_of_text(one.get("record_headers")) for one in letters]  # letters of older tables have none
+
     return pa.table(
         {
             payload: pa.array(column("record_value") if value is None else [value] * len(letters), pa.binary()),
             "_key": pa.array(column("record_key"), pa.binary()),
+            "_headers": pa.array(headers, headers_type()),
             "_event_ts": pa.array(column("event_ts"), pa.timestamp("us", "UTC")),
-            "_partition": pa.array(column("partition_name"), pa.string()),
+            "_topic": pa.array(topics, pa.string()),
+            "_partition": pa.array(partitions, pa.string()),
             "_offset": pa.array(column("record_offset"), pa.int64()),
         }
     )

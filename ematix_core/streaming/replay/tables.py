@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ematix_core.failpoint import failpoint
 from ematix_core.sql import letters as statements
-from ematix_core.streaming.letters import COLUMNS, NEW, letters_table
+from ematix_core.streaming.letters import COLUMNS, NEW, known_names, letters_table
 from ematix_core.streaming.replay.marks import OPEN, LakeMarks, Letters, TransactionMarks
 from ematix_core.streaming.replay.rows import Replayed, opened
 
@@ -60,10 +60,11 @@ class TableReplay:
         if letter_ids is not None and not wanted:
             return []
         with landing.target.inspect() as session:
-            if session.columns(self._table) is None:
+            existing = session.columns(self._table)
+            if existing is None:
                 return []
             query = statements.newest(
-                self._table, _NAMES, landing.target.dialect, states=len(states), ids=len(wanted),
+                self._table, known_names(_NAMES, existing), landing.target.dialect, states=len(states), ids=len(wanted),
                 limit=_AT_ONCE + len(failed), of_target=True,
             )  # fmt: skip
             bound = {"stream": self._stream.name, "target": str(self._target.name)} | statements.bound_as(

@@ -143,6 +143,7 @@ def _letter(message: Mapping[str, Any]) -> dict[str, Any]:
         "record_value": message["value"],
         "event_ts": datetime.fromisoformat(at) if at else None,
         "partition_name": told.get("partition_name"),
+        "record_headers": told.get("record_headers"),
         "record_offset": int(told["record_offset"]) if "record_offset" in told else None,
     }
 

@@ -50,6 +50,7 @@ def test_lookups_and_several_targets_name_their_connections() -> None:
         ({"on_eror": "drop"}, r"no option 'on_eror'.*\n.*Did you mean 'on_error'"),
         ({"on_error": "dead_leter"}, r"unknown on_error 'dead_leter'.*\n.*Did you mean 'dead_letter'"),
         ({"start": "earlest"}, r"unknown start 'earlest'.*\n.*Did you mean 'earliest'"),
+        ({"format": ematix.Format("json")}, r"takes the name of a format.*\n.*format_options="),
         ({"format": "protobuff"}, r"unknown format 'protobuff'.*\n.*Did you mean 'protobuf'"),
         ({"format": "avro"}, r"there is no schema.*\n.*registry="),
         ({"format_options": {"wirer": "none"}}, r"format_options has no option 'wirer'.*\n.*Did you mean 'wire'"),
