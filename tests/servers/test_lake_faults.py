@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -10,7 +11,15 @@ import pytest
 import ematix_core as ematix
 from ematix_core.backends import registry
 from ematix_core.backends.protocols import Query
-from ematix_core.errors import AccessError, ConnectError, EmatixError, MissingSourceError, RunError, SourceError
+from ematix_core.errors import (
+    AccessError,
+    ConnectError,
+    EmatixError,
+    MissingSourceError,
+    RunError,
+    SourceError,
+    is_transient,
+)
 from ematix_core.model.connection import Connection, DeltaConnection, ObjectStoreConnection
 from ematix_core.testing.s3_faults import (
     ACCESS_DENIED,
@@ -189,10 +198,29 @@ def test_who_may_not_read_or_write_is_told(kind: Callable[..., Connection], s3: 
 def test_a_bucket_that_is_not_there_is_named(kind: Callable[..., Connection], s3: Bucket) -> None:
     source = registry.source(kind("lake", path="s3://no-such-bucket-here/x", options=s3.options))
     try:
-        with pytest.raises(ConnectError, match="there is no bucket 'no-such-bucket-here'"):
+        with pytest.raises(AccessError, match="there is no bucket 'no-such-bucket-here'"):
             source.schema(Query(table="orders"))
     finally:
         source.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_load_into_a_bucket_that_is_not_there_is_told_at_once_and_not_repeated(
+    kind: Callable[..., Connection], s3: Bucket
+) -> None:
+    connection = kind("lake", path="s3://no-such-bucket-here/x", options=s3.options)
+
+    @ematix.job(target="orders", target_connection=connection, retries=3)
+    def orders() -> pa.Table:
+        return pa.table({"k": [1]})
+
+    begin = time.monotonic()
+    for act in (orders.plan, orders.run):
+        with pytest.raises(AccessError) as caught:
+            act()
+        assert f"there is no bucket 'no-such-bucket-here' at {s3.endpoint}" in str(caught.value)
+        assert not is_transient(caught.value)
+    assert time.monotonic() - begin < 10  # a request that is sent again goes on for 30 s
 
 
 @pytest.mark.parametrize("kind", KINDS)

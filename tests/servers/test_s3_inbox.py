@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ematix_core.errors import ConnectError
+from ematix_core.errors import AccessError
 from ematix_core.model.connection import ObjectStoreConnection
 from ematix_core.model.message import inbox
 from ematix_core.scheduler import remote_inbox
@@ -76,5 +76,5 @@ def test_an_object_of_the_same_name_that_is_done_again_keeps_the_first(s3: Bucke
 def test_a_bucket_that_is_not_there_is_named(s3: Bucket) -> None:
     connection = ObjectStoreConnection("drops", path="s3://no-such-bucket-here/x", options=s3.options)
     box = RemoteInbox(inbox("drops_in", connection=connection, path="*"), connection)
-    with pytest.raises(ConnectError, match="no bucket"):
+    with pytest.raises(AccessError, match="no bucket"):
         box.check()

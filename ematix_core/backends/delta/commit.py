@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ematix_core.backends.delta.actions import add_action, afterwards, remove_action
 from ematix_core.backends.delta.bookkeeping import app_id
 from ematix_core.backends.delta.log import entry_path, is_table, opened, translated
 from ematix_core.backends.delta.schema import schema_of
@@ -16,16 +16,12 @@ from ematix_core.failpoint import failpoint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deltalake import CommitProperties, PostCommitHookProperties, Schema
+    from deltalake import CommitProperties, Schema
     from deltalake.transaction import AddAction
 
     from ematix_core.backends.delta.changes import TableChanges
     from ematix_core.backends.delta.settings import Settings
-    from ematix_core.backends.delta.writing import NewFile
     from ematix_core.backends.protocols import LoadRecord
-
-_CLEANED_EVERY = 100
-"""Versions, as many as lie between two checkpoints unless the table says otherwise: older entries need one."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ def commit(changes: TableChanges, replaced: Sequence[int], note: Note | None) ->
     Rows that were added without a look at the table are added to whatever it is by then. Anything else is refused
     when another writer was first: raises ConflictError, and nothing is committed.
     """
-    added = [_add(new) for number, new in changes.new.items() if number not in replaced]
+    added = [add_action(new) for number, new in changes.new.items() if number not in replaced]
     failpoint("delta.commit.before")
     changes.committing = True
     try:
@@ -120,30 +116,21 @@ def _overwrite(changes: TableChanges, added: list[AddAction], note: Note | None)
     with translated(changes.place):
         base.raw.create_write_transaction(
             [*added], "overwrite", schema, partition_by=list(changes.partition_by),
-            commit_properties=_properties(note, retries=0), post_commithook_properties=_afterwards(base.version + 1),
+            commit_properties=_properties(note, retries=0), post_commithook_properties=afterwards(base.version + 1),
         )  # fmt: skip
 
 
 def _append(changes: TableChanges, added: list[AddAction], replaced: Sequence[int], note: Note | None) -> None:
-    from deltalake.transaction import RemoveAction
-
     base = changes.base
     assert base is not None  # noqa: S101 - there is something to append to
     _add_columns(changes)
-    now = int(time.time() * 1000)
-    removed = [
-        RemoveAction(
-            piece.file.path, data_change=True, deletion_timestamp=now, size=piece.file.size,
-            partition_values=_texts(changes, piece.file.partition),
-        )
-        for piece in changes.old(replaced)
-    ]  # fmt: skip
+    removed = [remove_action(piece.file, changes.partition_by) for piece in changes.old(replaced)]
     blind = not (removed or changes.looked_at)
     with translated(changes.place):
         base.raw.create_write_transaction(
             [*added, *removed], "append", base.raw.schema(), partition_by=list(changes.partition_by),
             commit_properties=_properties(note, retries=None if blind else 0),
-            post_commithook_properties=_afterwards(base.version + 1),
+            post_commithook_properties=afterwards(base.version + 1),
         )  # fmt: skip
 
 
@@ -210,30 +197,3 @@ def _properties(note: Note | None, *, retries: int | None) -> CommitProperties:
         custom_metadata={"ematix": note.described()}, max_commit_retries=retries,
         app_transactions=[Transaction(app_id(note.record.scope), note.number)],
     )  # fmt: skip
-
-
-def _afterwards(version: int) -> PostCommitHookProperties:
-    """Have delta-rs write checkpoints when they are due, and clean the log of old entries with every hundredth version.
-
-    To look for old entries it lists the whole log, which a stream of one commit a second makes long.
-    """
-    from deltalake import PostCommitHookProperties
-
-    return PostCommitHookProperties(cleanup_expired_logs=False if version % _CLEANED_EVERY else None)
-
-
-def _add(new: NewFile) -> AddAction:
-    from deltalake.transaction import AddAction
-
-    file = new.file
-    return AddAction(
-        path=file.path, size=file.size, partition_values=new.partition_values, data_change=True, stats=new.stats,
-        modification_time=int(time.time() * 1000),
-    )  # fmt: skip
-
-
-def _texts(changes: TableChanges, values: Sequence[Any]) -> dict[str, str | None]:
-    return {
-        name: None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in zip(changes.partition_by, values, strict=True)
-    }

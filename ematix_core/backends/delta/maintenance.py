@@ -1,4 +1,4 @@
-"""Maintenance of a table by delta-rs: small files put together, old files, a checkpoint, old entries of the log.
+"""Maintenance of a table: small files put together; by delta-rs old files, a checkpoint, old entries of the log.
 
 When a step ran last is in `_ematix/maintenance.json` of the table's folder: a note, no more. If it is lost, or two
 processes write it at once, a step runs once too often.
@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Any
 from ematix_core.backends.delta.bookkeeping import FOLDER
 from ematix_core.backends.delta.log import LOG, is_table, opened, translated
 from ematix_core.backends.delta.names import table_path
-from ematix_core.config.size import parse_size
+from ematix_core.backends.delta.optimizing import chosen, optimize
 from ematix_core.errors import ConflictError, MissingSourceError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.model.maintenance import Checkpoint, CleanLog, Optimize, Vacuum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from deltalake import WriterProperties
 
     from ematix_core.backends.delta.log import Snapshot
     from ematix_core.backends.delta.settings import Settings
@@ -32,13 +30,10 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 5
 _NOTES = "maintenance.json"
-_SPILL = 256 * 1024 * 1024
-"""Bytes that sorting may take before it spills to disk."""
 _HOUR = timedelta(hours=1)
 _WEEK = timedelta(days=7)
 _RETENTION = "delta.deletedFileRetentionDuration"
 """The table's property; a week unless set: https://docs.delta.io/latest/table-properties.html"""
-_COMPRESSIONS = {"none": "UNCOMPRESSED", "lz4": "LZ4_RAW"}
 
 
 def check(settings: Settings, table: TableName, steps: Sequence[Maintenance]) -> None:
@@ -104,7 +99,7 @@ def _due(base: Snapshot, step: Maintenance, at: datetime, note: Mapping[str, Any
 def _carry_out(base: Snapshot, step: Maintenance, settings: Settings) -> Mapping[str, int]:
     match step:
         case Optimize():
-            return _optimize(base, step, settings)
+            return optimize(base, step, settings)
         case Vacuum():
             return {"files_removed": len(_vacuum(base, step, dry_run=False))}
         case Checkpoint():
@@ -115,27 +110,6 @@ def _carry_out(base: Snapshot, step: Maintenance, settings: Settings) -> Mapping
             base.raw.cleanup_metadata()
             return {"log_entries_removed": before - _entries(base.place)}
     raise UnsupportedError(f"Delta tables have no maintenance step {step.name!r}")
-
-
-def _optimize(base: Snapshot, step: Optimize, settings: Settings) -> Mapping[str, int]:
-    how: dict[str, Any] = {
-        "target_size": _target_size(settings), "max_spill_size": _SPILL, "writer_properties": _form(settings),
-        "max_concurrent_tasks": 1,
-    }  # fmt: skip
-    optimizer = base.raw.optimize
-    found = optimizer.z_order(step.z_order, **how) if step.z_order else optimizer.compact(**how)
-    return {"files_removed": int(found["numFilesRemoved"]), "files_added": int(found["numFilesAdded"])}
-
-
-def _form(settings: Settings) -> WriterProperties:
-    from deltalake import WriterProperties
-
-    compression: Any = _COMPRESSIONS.get(settings.compression, settings.compression.upper())
-    return WriterProperties(compression=compression, max_row_group_size=settings.row_group_size)
-
-
-def _target_size(settings: Settings) -> int:
-    return parse_size(str(settings.target_file_size), where="option target_file_size")
 
 
 def _vacuum(base: Snapshot, step: Vacuum, *, dry_run: bool) -> list[str]:
@@ -168,25 +142,13 @@ def _foreseen(base: Snapshot, step: Maintenance, settings: Settings) -> Mapping[
     """Return what a step would do. delta-rs tells it of VACUUM only."""
     match step:
         case Optimize():
-            return {"files_to_rewrite": _rewritten(base, step, _target_size(settings))}
+            return {"files_to_rewrite": sum(map(len, chosen(base, step, settings)))}
         case Vacuum():
             with translated(base.place):
                 return {"files_to_remove": len(_vacuum(base, step, dry_run=True))}
         case Checkpoint():
             return {"checkpoints": 1}
     return {"log_entries": _entries(base.place)}
-
-
-def _rewritten(base: Snapshot, step: Optimize, target_size: int) -> int:
-    """Return how many files would be put together: of each partition those below the size, if there are two."""
-    files = base.files()
-    if step.z_order:
-        return len(files)
-    small: dict[tuple[Any, ...], int] = {}
-    for file in files:
-        if file.size < target_size:
-            small[file.partition] = small.get(file.partition, 0) + 1
-    return sum(count for count in small.values() if count > 1)
 
 
 def _entries(place: Folder) -> int:

@@ -181,9 +181,10 @@ class Client:
     def _missing(self, key: str, error: BaseException) -> EmatixError:
         if _NO_BUCKET.search(str(error)):
             noun = "container" if self._access.scheme == "az" else "bucket"
-            return ConnectError(
-                f"there is no {noun} {self._access.bucket!r}", where=self._access.url,
-                hint="Check path= and endpoint= of the connection.",
+            at = f" at {self._access.endpoint}" if self._access.endpoint else ""
+            return AccessError(  # not transient: asking again makes no bucket
+                f"there is no {noun} {self._access.bucket!r}{at}", where=self._access.url,
+                hint=f"Make the {noun}, or check path= and endpoint= of the connection.",
             )  # fmt: skip
         return MissingSourceError(f"there is no file {key}", where=self.bucket)
 
