@@ -82,7 +82,7 @@ def opened(env: Environment, stream: Stream, target: Target) -> Iterator[Again]:
         if not reading.payload:
             raise UnsupportedError(
                 "letters of a source of rows are kept as JSON or as lines, which do not give the rows back exactly",
-                hint="Mend them at the source and consume again with --from, or load them by a job and purge the letters.",
+                hint="Mend them at the source and consume again with --from, or load them by a job.",
             )
         landing = stack.enter_context(Landing(env, stream, target, Cancellation(), slot="replay"))
         yield Again(reading, shaping, landing)
