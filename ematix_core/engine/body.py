@@ -6,6 +6,7 @@ import re
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.protocols import Query
@@ -94,10 +95,13 @@ def call_body(job: Job, source: Source, watermark: Any, context: RunContext) -> 
 
 
 def _raised_at(error: BaseException) -> str:
-    """Return the last line of the function's own file that was reached; the message goes where no traceback does."""
+    """Return the last line of the function's own file that was reached; the message goes where no traceback does.
+
+    The file without its folder: the record of a run is the same wherever a project lies.
+    """
     frames = traceback.extract_tb(error.__traceback__)[1:]  # without the call
     own = [frame for frame in frames if frame.filename == frames[0].filename]
-    return f"Your own code raised it: {own[-1].filename}, line {own[-1].lineno}." if own else ""
+    return f"Your own code raised it: {Path(own[-1].filename).name}, line {own[-1].lineno}." if own else ""
 
 
 def _rows(job: Job, source: Source, returned: Any) -> Rows:  # noqa: ANN401 - whatever the user returned
