@@ -28,7 +28,8 @@ def test_the_place_is_the_last_line_of_the_users_own_file() -> None:
     with pytest.raises(RunError) as caught:
         job(lambda: _parsed("{"), **TARGET).run()
     assert "the job's function raised JSONDecodeError" in caught.value.what
-    assert caught.value.hint == f"Your own code raised it: {Path(__file__).name}, line {_line('return json.loads(text)')}."
+    line = _line("return json.loads(text)")
+    assert caught.value.hint == f"Your own code raised it: {Path(__file__).name}, line {line}."
 
 
 def test_a_function_without_lines_of_its_own_has_no_place() -> None:
