@@ -89,10 +89,10 @@ def attempt_elsewhere(site: Site, run_id: str) -> None:
 def test_attempts_in_several_processes_are_attempts_of_one_run(site: Site, opened: OpenSite) -> None:
     plan(site, "flaky", "killed", "flaky", "well")
     run_id = begin(opened)
-    fork = multiprocessing.get_context("fork")
+    spawning = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     codes = []
     for _ in range(4):
-        process = fork.Process(target=attempt_elsewhere, args=(site, run_id))
+        process = spawning.Process(target=attempt_elsewhere, args=(site, run_id))
         process.start()
         process.join()
         codes.append(process.exitcode)
@@ -161,7 +161,7 @@ def test_a_failed_attempt_that_is_not_followed_by_another_is_closed_and_skips_wh
 def test_the_run_of_a_killed_process_is_closed_as_failed(site: Site, opened: OpenSite) -> None:
     plan(site, "killed")
     run_id = begin(opened)
-    process = multiprocessing.get_context("fork").Process(target=attempt_elsewhere, args=(site, run_id))
+    process = multiprocessing.get_context("spawn").Process(target=attempt_elsewhere, args=(site, run_id))
     process.start()
     process.join()
     assert close(opened.store, UNIT, run_id, carrier=CARRIER, states={}).status is Status.FAILED
