@@ -193,13 +193,14 @@ def _located(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
 def operators(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the operators of DuckDB's plan of the statement, each with its `name` and `extra_info`.
 
-    None for what has no plan (PRAGMA, EXPLAIN, CALL, CREATE), and where the option `explain_output` hides it. Raises
-    the errors of `translate`.
+    None for what has no plan (PRAGMA, EXPLAIN, CALL, CREATE), where the option `explain_output` hides it, and for several
+    statements, of which EXPLAIN would run all but the first. Raises the errors of `translate`.
     """
-    with translated(sql):
-        kinds = {found.type for found in connection.extract_statements(sql)}
     types = driver().StatementType
-    if not kinds <= {types.SELECT, types.INSERT, types.UPDATE, types.DELETE}:
+    planned = {types.SELECT, types.INSERT, types.UPDATE, types.DELETE}
+    with translated(sql):
+        statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type not in planned:
         return []
     explain = "EXPLAIN (FORMAT json) "
     try:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 import ematix_core as ematix
+from ematix_core.backends import registry
 from ematix_core.backends.duck import memory
 from ematix_core.backends.duck.large_values import LARGE, on_their_way, to_files, to_read, to_table
 from ematix_core.store import open_store
@@ -76,6 +77,15 @@ def test_delta_gets_room_to_change_them(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(memory, "raise_limit", lambda _, wanted: asked.append(wanted))
     assert merged(ematix.DeltaConnection("lake", path=str(tmp_path)), 40) == [(40, 0, 0), (0, 0, 40), (0, 40, 0)]
     assert max(asked) == memory.WORKING + 160
+
+
+def test_several_statements_at_once_run_once(tmp_path: Path) -> None:
+    target = registry.target(ematix.DuckDBConnection("base", path=str(tmp_path / "base.duckdb")))
+    with target.session() as session:
+        session.execute("CREATE TABLE a AS SELECT 0 AS n; CREATE TABLE b AS SELECT 0 AS m", {})
+        session.execute("UPDATE a SET n = n + 1; UPDATE b SET m = m + 1", {})  # looked at for large values before
+        assert session.query("SELECT n, m FROM a, b", {}).to_pylist() == [{"n": 1, "m": 1}]
+    target.close()
 
 
 def merged(target: ematix.Connection, rows: int) -> list[tuple[int, int, int]]:
