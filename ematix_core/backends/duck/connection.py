@@ -193,8 +193,8 @@ def _located(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
 def operators(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the operators of DuckDB's plan of the statement, each with its `name` and `extra_info`.
 
-    None for what has no plan (PRAGMA, EXPLAIN, CALL, CREATE), where the option `explain_output` hides it, and for several
-    statements, of which EXPLAIN would run all but the first. Raises the errors of `translate`.
+    None for what has no plan (PRAGMA, EXPLAIN, CALL, CREATE), where the option `explain_output` hides it, and for
+    several statements, of which EXPLAIN would run all but the first. Raises the errors of `translate`.
     """
     types = driver().StatementType
     planned = {types.SELECT, types.INSERT, types.UPDATE, types.DELETE}
