@@ -24,6 +24,19 @@ if TYPE_CHECKING:
     from ematix_core.model.maintenance import Maintenance
     from ematix_core.model.table import Column, TableName
     from ematix_core.sql.dialect import Dialect
+    from ematix_core.types import ColumnType
+
+
+@dataclass(frozen=True)
+class WantedType:
+    """The type that a target has for a column.
+
+    `declared`: by the user, so that a value may be rounded to its scale. `evolves`: the table's type follows the rows'.
+    """
+
+    type: type[ColumnType]
+    declared: bool = False
+    evolves: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,8 @@ class Query:
     """For file sources with `watermark="_file"`: read only these."""
     file_column: bool = False
     """For file sources: add the column `_file`."""
+    wanted: Mapping[str, WantedType] = field(default_factory=dict)
+    """For sources that guess types from text: those of the columns where the rows go, by name."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,7 @@ class Source(Protocol):
         ...
 
     # A source may also have `interrupt()`, which stops its query from another thread: its reader raises CancelledError;
+    # `guesses_types`, True where values are text: its queries are told the types that are `wanted`;
     # `columns(query) -> tuple[Column, ...]`: `columns_from` of its schema, told without Arrow;
     # for one that reads several systems `parts`, their sources, whose `exclusive` is asked instead of its own, and
     # `asks(query) -> tuple[tuple[str, str], ...]`, what it sends to each connection, by name, for plans;

@@ -23,6 +23,7 @@ from ematix_core.engine.slices import sliced, without_watermark
 from ematix_core.engine.spool import spooled
 from ematix_core.engine.stream import Broadcast, watched, without
 from ematix_core.engine.targets import checked_schema, open_target
+from ematix_core.engine.wanted import wanted_types
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, lowest
 from ematix_core.errors import ConversionError, EmatixError, SourceError, SqlError
 from ematix_core.interruptible import wait_for
@@ -125,7 +126,7 @@ class Attempt:
             pending = [place for place in self._places if place.done is None]
             if not pending:
                 return JobPlan(self._job.name, "nothing: this load is committed already", "", ())
-            columns = self._prepare(pending)
+            columns = self._prepare(pending, sessions)
             for place in pending:
                 place.plan = self._plan_target(place, sessions[place.number], columns)
         plans = tuple(explain_insert(place.plan) for place in self._places if place.plan)
@@ -152,7 +153,7 @@ class Attempt:
         if self._job.watermark == FILE_COLUMN:
             place.seen = session.loaded_files(place.scope)
 
-    def _prepare(self, pending: list[_Place]) -> tuple[Column, ...]:
+    def _prepare(self, pending: list[_Place], sessions: Sequence[Session]) -> tuple[Column, ...]:
         """Call the body, make the query and return the columns of the rows."""
         mark = self._low_mark(pending)
         self._rows = call_body(self._job, self._source, mark, self._context)
@@ -161,6 +162,9 @@ class Attempt:
             return columns_from(self._rows.rows.schema)
         asked = sliced(self._rows.query, self._declared, self._context, self._source)
         self._query = self._incremental(asked, mark)
+        if getattr(self._source, "guesses_types", False):
+            places = [(self._job.targets[p.number], sessions[p.number], p.backend.dialect) for p in pending]
+            self._query = replace(self._query, wanted=wanted_types(places))
         self._take_files(pending)
         try:
             return _columns(self._source, self._query)
@@ -289,7 +293,7 @@ class Attempt:
         had = [file.path for file in self._files or () if file in place.seen]
         if rows is not None and had:
             rows = without(rows, FILE_COLUMN, had)
-        at = self._load_time(place)
+        at = _load_time(self._env.clock(), place.last)
         task = LoadTask(
             plan=plan, books=JobBookkeeping(place.scope, self._context.run_id, at, place.last, files),
             context=self._context, load_time=at, watermark=place.mark if water else None, rows=rows, high_water=water,
@@ -304,15 +308,15 @@ class Attempt:
             known = _of_user(self._source.explain(error), self._rows) if foreign else error
             raise known.at(f"table {plan.table}") from error.__cause__
 
-    def _load_time(self, place: _Place) -> datetime:
-        """Return the time of this load: now, but always after the last one, even if a clock was set back."""
-        now = self._env.clock()
-        return max(now, place.last.loaded_at + timedelta(microseconds=1)) if place.last else now
-
     def _repeated(self, place: _Place) -> TargetResult:
         assert place.done is not None  # noqa: S101 - only done places come here
         target = self._job.targets[place.number]
         return repeated(str(target.name), target.mode.name, place.done)
+
+
+def _load_time(now: datetime, last: LoadRecord | None) -> datetime:
+    """Return the time of a load: now, but always after the last one, even if a clock was set back."""
+    return max(now, last.loaded_at + timedelta(microseconds=1)) if last else now
 
 
 def _read(source: Source, connection: Connection, query: Query | None) -> dict[str, Any]:

@@ -45,12 +45,14 @@ __all__ = [
 class Normalizer:
     """One step: `label` as the user would write it, `parts` the DuckDB SQL around each mention of the column.
 
-    `derived`: the expression makes a new column from others; the source need not have one of this name.
+    `derived`: the expression makes a new column from others; the source need not have one of this name. `reads_text`:
+    it takes text, as a file has it, and not what text looks like.
     """
 
     label: str
     parts: tuple[str, ...]
     derived: bool = False
+    reads_text: bool = False
 
     def expression(self, column_sql: str) -> str:
         """Return the DuckDB SQL of this step for a column given as SQL."""
@@ -70,42 +72,42 @@ def chain(normalizers: tuple[Normalizer, ...], column_sql: str) -> str:
 
 def trim() -> Normalizer:
     """Remove white space on both sides: all that Unicode calls so, tabs, line ends and no-break spaces included."""
-    return _step("trim()", _TRIMMED)
+    return _text_step("trim()", _TRIMMED)
 
 
 def lower() -> Normalizer:
     """Turn into lower case."""
-    return _step("lower()", f"lower({_COLUMN})")
+    return _text_step("lower()", f"lower({_COLUMN})")
 
 
 def upper() -> Normalizer:
     """Turn into upper case."""
-    return _step("upper()", f"upper({_COLUMN})")
+    return _text_step("upper()", f"upper({_COLUMN})")
 
 
 def empty_to_null() -> Normalizer:
     """Turn empty text into NULL; put trim() before it when blanks count as empty."""
-    return _step("empty_to_null()", f"nullif({_COLUMN}, '')")
+    return _text_step("empty_to_null()", f"nullif({_COLUMN}, '')")
 
 
 def regex_replace(pattern: str, replacement: str) -> Normalizer:
     r"""Replace every match of a regular expression (RE2 syntax); `\1` in the replacement is the first group."""
     template = f"regexp_replace({_COLUMN}, {literal(pattern)}, {literal(replacement)}, 'g')"
-    return _step(f"regex_replace({pattern!r}, {replacement!r})", template)
+    return _text_step(f"regex_replace({pattern!r}, {replacement!r})", template)
 
 
 def replace(old: str, new: str) -> Normalizer:
     """Replace every occurrence of a text."""
     if not old:
         raise DeclarationError("replace('', ...): there is nothing to replace")
-    return _step(f"replace({old!r}, {new!r})", f"replace({_COLUMN}, {literal(old)}, {literal(new)})")
+    return _text_step(f"replace({old!r}, {new!r})", f"replace({_COLUMN}, {literal(old)}, {literal(new)})")
 
 
 def truncate(length: int) -> Normalizer:
     """Keep at most the first `length` characters (Unicode code points, as `String[length]` counts)."""
     if length < 1:
         raise DeclarationError(f"truncate({length}): the length must be at least 1")
-    return _step(f"truncate({length})", f"left({_COLUMN}, {length})")
+    return _text_step(f"truncate({length})", f"left({_COLUMN}, {length})")
 
 
 def round(digits: int = 0) -> Normalizer:  # noqa: A001 - the word that users expect
@@ -129,12 +131,12 @@ def clamp(low: Value, high: Value) -> Normalizer:
 
 def default(value: Value) -> Normalizer:
     """Replace NULL by a value."""
-    return _step(f"default({value!r})", f"coalesce({_COLUMN}, {literal(value)})")
+    return _step(f"default({value!r})", f"coalesce({_COLUMN}, {literal(value)})", reads_text=isinstance(value, str))
 
 
 def nullif(value: Value) -> Normalizer:
     """Replace a value by NULL."""
-    return _step(f"nullif({value!r})", f"nullif({_COLUMN}, {literal(value)})")
+    return _step(f"nullif({value!r})", f"nullif({_COLUMN}, {literal(value)})", reads_text=isinstance(value, str))
 
 
 def to_timezone(zone: str) -> Normalizer:
@@ -241,8 +243,12 @@ def literal(value: Value) -> str:  # noqa: PLR0911 - one line a type reads best
     )
 
 
-def _step(label: str, template: str) -> Normalizer:
-    return Normalizer(label, tuple(template.split(_COLUMN)))
+def _step(label: str, template: str, *, reads_text: bool = False) -> Normalizer:
+    return Normalizer(label, tuple(template.split(_COLUMN)), reads_text=reads_text)
+
+
+def _text_step(label: str, template: str) -> Normalizer:
+    return _step(label, template, reads_text=True)
 
 
 def _parse(
@@ -263,7 +269,7 @@ def _parse(
     if default is not None:
         options.append(f"default={default!r}")
     template = f"coalesce({attempt}, CASE WHEN {_COLUMN} IS NOT NULL THEN {otherwise} END)" if otherwise else attempt
-    return _step(f"{name}({', '.join(options)})", template)
+    return _text_step(f"{name}({', '.join(options)})", template)
 
 
 def _formats(formats: tuple[str, ...]) -> str:

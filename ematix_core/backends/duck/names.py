@@ -33,7 +33,7 @@ def table_names(connection: DuckDBPyConnection, sql: str) -> tuple[TableReferenc
     """
     if (made := _MADE_OF.match(sql)) is not None:
         sql = sql[made.end() :]
-    tree = json.loads(connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()[0][0])
+    tree = syntax_tree(connection, sql)
     if tree.get("error"):
         if tree.get("error_type") == "parser":
             position = int(tree["position"]) if str(tree.get("position", "")).isdigit() else None
@@ -52,8 +52,16 @@ def table_names(connection: DuckDBPyConnection, sql: str) -> tuple[TableReferenc
 
 def references(connection: DuckDBPyConnection, sql: str) -> Found | None:
     """Return the tables that a query reads with their nodes in DuckDB's syntax tree; None for what it does not tell."""
-    tree = json.loads(connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()[0][0])
+    tree = syntax_tree(connection, sql)
     return None if tree.get("error") or len(tree["statements"]) != 1 else _found(tree)
+
+
+def syntax_tree(connection: DuckDBPyConnection, sql: str) -> dict[str, Any]:
+    """Return what DuckDB's parser makes of the text: `statements`, or `error` for what it does not serialize."""
+    tree: dict[str, Any] = json.loads(
+        connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchall()[0][0]
+    )
+    return tree
 
 
 def _found(tree: dict[str, Any]) -> Found:

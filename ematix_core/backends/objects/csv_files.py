@@ -1,8 +1,9 @@
 """CSV: which columns files have, how DuckDB reads them, and which line is bad.
 
-The dialect (delimiter, quote, header) is what the connection says, never guessed; only the types are, from a sample of
-every file. From then on they are fixed: a later value of another kind is an error with its line. DuckDB's reader
-would round `1.7` into an integer column and cut the time from a date; where the sample does not cover the whole
+The dialect (delimiter, quote, header) is what the connection says, never guessed. Types are what the target has for
+columns that reach it untouched, else what a sample of every file looks like; dates only as `2024-12-31`, since
+`01/02/2024` is two days. From then on they are fixed: a later value of another kind is an error with its line. DuckDB's
+reader would round `1.7` into an integer column and cut the time from a date; where the sample does not cover the whole
 file such columns are therefore read as text and converted under a guard.
 """
 
@@ -16,8 +17,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.duck.connection import driver, open_duck, quote
-from ematix_core.backends.objects.csv_sample import CsvSample, literal
-from ematix_core.backends.objects.guards import INTEGERS, PATTERNS, bent
+from ematix_core.backends.objects.csv_sample import AMBIGUOUS, ISO_DAY, CsvSample, literal
+from ematix_core.backends.objects.guards import INTEGERS, bent, pattern_of
+from ematix_core.backends.objects.reading import AS_FOUND, Reading
 from ematix_core.backends.objects.text_files import (
     LONG_MEMORY,
     LONGEST,
@@ -95,7 +97,7 @@ class CsvGroup:
             return f"SELECT * FROM {plain}"
         columns = [self._converted(name, quarantine=quarantine) for name in self.types]
         columns += [quote(name) for name in kept]
-        bad = " OR ".join(f"coalesce({self._bent(name)}, false)" for name in sorted(self.guarded))
+        bad = " OR ".join(self._bent(name) for name in sorted(self.guarded))
         return f"SELECT {', '.join(columns)} FROM {plain}" + (f" WHERE NOT ({bad})" if quarantine else "")
 
     def _read(self, extra: str, as_text: frozenset[str] = frozenset()) -> str:
@@ -108,7 +110,8 @@ class CsvGroup:
 
     def _bent(self, name: str) -> str:
         kind, column = self.types[name], quote(name)
-        return f"(NOT regexp_full_match({column}, {literal(PATTERNS[kind])}) OR TRY_CAST({column} AS {kind}) IS NULL)"
+        other = f"NOT regexp_full_match({column}, {literal(pattern_of(kind))})"
+        return f"({column} IS NOT NULL AND ({other} OR TRY_CAST({column} AS {kind}) IS NULL))"
 
     def _converted(self, name: str, *, quarantine: bool) -> str:
         column = quote(name)
@@ -136,7 +139,7 @@ class CsvGroup:
     def bent_rows(self, file: StoredFile) -> Iterator[BadRow]:
         """Yield the lines whose value in a guarded column is of another kind, though DuckDB would bend it to fit."""
         patterns = [
-            (i, name, re.compile(PATTERNS[kind]))
+            (i, name, re.compile(pattern_of(kind)))
             for i, (name, kind) in enumerate(self.types.items())
             if name in self.guarded
         ]
@@ -157,9 +160,11 @@ def csv_groups(
     files: Sequence[StoredFile],
     dialect: CsvDialect,
     types: Mapping[str, str] | None,
+    *,
     room: str = "",
+    reading: Reading = AS_FOUND,
 ) -> list[CsvGroup]:
-    """Return the files grouped by header, with types: the given ones (`types`), else from samples of all files."""
+    """Return the files grouped by header, with types: the given ones (`types`), else from samples and `reading`."""
     head = {"most": LONGEST} if room else {}
     by_header: dict[tuple[str, ...], list[StoredFile]] = {}
     for file in files:
@@ -182,17 +187,14 @@ def csv_groups(
     for kinds, _ in sniffed.values():
         for name, kind in kinds.items():
             merged[name] = _wider(merged.get(name, kind), kind)
-    return [
-        CsvGroup(
-            tuple(group),
-            {name: merged[name] for name in names},
-            dialect,
-            sniffed[names][1],
-            _guarded({name: merged[name] for name in names}, group, dialect, sniffed[names][1]),
-            room,
-        )
-        for names, group in by_header.items()
-    ]
+    read = {name: reading.of_column(name, kind) for name, kind in merged.items()}
+    bending = frozenset(name for name, kind in merged.items() if reading.guards(name, read[name], kind))
+    groups = []
+    for names, group in by_header.items():
+        kinds, formats = {name: read[name] for name in names}, sniffed[names][1]
+        guarded = _guarded(kinds, group, dialect, formats) | bending.intersection(names)
+        groups.append(CsvGroup(tuple(group), kinds, dialect, formats, guarded, room))
+    return groups
 
 
 def rejects(connection: DuckDBPyConnection, files: Mapping[str, StoredFile], dialect: CsvDialect) -> list[BadRow]:
@@ -228,11 +230,13 @@ def _sniffed(
 ) -> tuple[dict[str, str], str]:
     """Return the types by name, and the arguments for dates that are not written the ISO way."""
     sample = CsvSample(connection, dialect.arguments(), dialect.sample_size, room)
-    kinds, dates, instants = sample.sniffed(files[0])
+    kinds, instants = sample.sniffed(files[0])
+    as_text = {name for name, kind in zip(names, kinds, strict=False) if kind == AMBIGUOUS}
     if len(files) > 1:
         kinds = sample.types(files)
     kinds = [kind for kind, _ in zip([*kinds, *["VARCHAR"] * len(names)], names, strict=False)]
-    formats = f", dateformat={literal(dates)}" if dates and "DATE" in kinds else ""
+    kinds = ["VARCHAR" if name in as_text else kind for name, kind in zip(names, kinds, strict=True)]
+    formats = f", dateformat={literal(ISO_DAY)}" if "DATE" in kinds else ""
     formats += f", timestampformat={literal(instants)}" if instants and "TIMESTAMP" in kinds else ""
     return dict(zip(names, kinds, strict=True)), formats
 
@@ -242,7 +246,7 @@ def _guarded(
 ) -> frozenset[str]:
     if not any(map(is_packed, files)) and all(file.size < dialect.sample_size * _BYTES_A_ROW for file in files):
         return frozenset()
-    guards = set(INTEGERS) if "dateformat" in formats else set(PATTERNS)
+    guards = {*INTEGERS} if "dateformat" in formats else {*INTEGERS, "DATE"}
     return frozenset(name for name, kind in types.items() if kind in guards)
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ematix_core.backends.duck.connection import driver, open_duck, quote
 from ematix_core.backends.objects.csv_files import BadRow
 from ematix_core.backends.objects.csv_sample import literal
+from ematix_core.backends.objects.guards import pattern_of
+from ematix_core.backends.objects.reading import AS_FOUND, Reading
 from ematix_core.backends.objects.records import CSV_ROOM
 from ematix_core.backends.objects.text_files import LONG_MEMORY
 from ematix_core.errors import BadRowError
@@ -49,6 +51,8 @@ class JsonlGroup:
     types: Mapping[str, str]
     room: str = ""
     """Further arguments of read_json, for files with lines that are longer than it takes by itself."""
+    bending: frozenset[str] = frozenset()
+    """Further columns of whose values DuckDB might bend some to fit."""
 
     def relation(self, extra: str, kept: Sequence[str], *, quarantine: bool) -> str:
         """Return a query over the files. `extra`: further arguments; `kept`: further columns that they bring."""
@@ -60,7 +64,7 @@ class JsonlGroup:
             good = f"trim(line) <> '' AND NOT ({self._bad()})"
             return f"SELECT {', '.join([*columns, *others])} FROM {lines} WHERE {good}"
         types = ", ".join(
-            f"{literal(name)}: {literal('VARCHAR' if kind in _GUARDS else kind)}" for name, kind in self.types.items()
+            f"{literal(name)}: {literal('VARCHAR' if self._guard(name) else kind)}" for name, kind in self.types.items()
         )
         columns = [self._converted(name) for name in self.types]
         # Of a single column DuckDB would look into all files at once whether lines are objects: 32 MB for each.
@@ -69,11 +73,15 @@ class JsonlGroup:
         return f"SELECT {', '.join([*columns, *others])} FROM {source}"
 
     def _converted(self, name: str) -> str:
-        column, kind = quote(name), self.types[name]
-        if kind not in _GUARDS:
+        column, kind, guard = quote(name), self.types[name], self._guard(name)
+        if not guard:
             return column
-        fits = f"regexp_full_match({column}, {literal(_GUARDS[kind])})"
+        fits = f"regexp_full_match({column}, {literal(guard)})"
         return f"CASE WHEN NOT {fits} THEN error('ematix: bad row') ELSE CAST({column} AS {kind}) END AS {column}"
+
+    def _guard(self, name: str) -> str:
+        kind = self.types[name]
+        return _GUARDS.get(kind) or (pattern_of(kind) if name in self.bending else "")
 
     def _taken(self, name: str) -> str:
         """Return the expression that takes a column out of a good line."""
@@ -93,8 +101,9 @@ class JsonlGroup:
             inner = f"json_extract(line, {path})"
             return f"(json_type({inner}) <> 'NULL' AND TRY(CAST({inner} AS {kind})) IS NULL)"
         value = f"json_extract_string(line, {path})"
-        guard = f"NOT regexp_full_match({value}, {literal(_GUARDS[kind])}) OR " if kind in _GUARDS else ""
-        return f"({value} IS NOT NULL AND ({guard}TRY_CAST({value} AS {kind}) IS NULL))"
+        pattern = self._guard(name)
+        bent = f"NOT regexp_full_match({value}, {literal(pattern)}) OR " if pattern else ""
+        return f"({value} IS NOT NULL AND ({bent}TRY_CAST({value} AS {kind}) IS NULL))"
 
     def _bad(self) -> str:
         misfits = " OR ".join(f"coalesce({self._misfit(name)}, false)" for name in self.types) or "false"
@@ -122,13 +131,23 @@ class JsonlGroup:
 
 
 def jsonl_group(
-    connection: DuckDBPyConnection, files: Sequence[StoredFile], types: Mapping[str, str] | None, room: str = ""
+    connection: DuckDBPyConnection,
+    files: Sequence[StoredFile],
+    types: Mapping[str, str] | None,
+    *,
+    room: str = "",
+    reading: Reading = AS_FOUND,
 ) -> list[JsonlGroup]:
-    """Return the files with the columns given, or with those that a sample of every file shows."""
+    """Return the files with the columns given, or with those that a sample of every file and `reading` say."""
     filled = [file for file in files if file.size]
     if not filled:
         return []
-    return [JsonlGroup(tuple(filled), types if types is not None else _sampled(connection, filled, room), room)]
+    if types is not None:
+        return [JsonlGroup(tuple(filled), types, room)]
+    found = _sampled(connection, filled, room)
+    read = {name: reading.of_column(name, kind) for name, kind in found.items()}
+    bending = frozenset(name for name, kind in found.items() if reading.guards(name, read[name], kind))
+    return [JsonlGroup(tuple(filled), read, room, bending)]
 
 
 def _sampled(connection: DuckDBPyConnection, files: Sequence[StoredFile], room: str) -> dict[str, str]:

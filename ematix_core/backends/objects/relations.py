@@ -18,6 +18,7 @@ from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_gro
 from ematix_core.backends.objects.csv_sample import literal
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.jsonl_files import JsonlGroup, jsonl_group
+from ematix_core.backends.objects.reading import AS_FOUND, Reading
 from ematix_core.backends.objects.records import CSV_ROOM, JSON_ROOM, any_long, give_memory
 from ematix_core.backends.objects.settings import Settings, format_of
 from ematix_core.backends.objects.text_files import decompress
@@ -55,6 +56,8 @@ class Relations:
     """What text files were found to hold, by what they were: the schema and the query take one sample, not two."""
     parquet: list[StoredFile] = field(default_factory=list)
     """The Parquet files that are read."""
+    reading: Reading = AS_FOUND
+    """How columns of text are read, of files that no manifest has types for."""
     _folder: Path | None = None
     _objects: int = 0
 
@@ -83,7 +86,7 @@ class Relations:
         manifest = listing.manifest
         parts = []
         for (form, hive, prefix, shown), files in self._grouped(listing).items():
-            extra, kept = _hive_arguments(hive, manifest)
+            extra, kept = _hive_arguments(hive, manifest, self.reading)
             if file_column:
                 extra, kept = f"{extra}, filename={literal(_LOCATION)}", [*kept, _LOCATION]
             for part in self._selects(form, files, (extra, kept), manifest):
@@ -128,12 +131,13 @@ class Relations:
         if form == "orc":
             return self._orc(files, kept)
         dialect = self._csv_dialect(files[0], manifest) if form == "csv" else None
-        key = (tuple(files), dialect, types and tuple(types.items()))
+        key = (tuple(files), dialect, types and tuple(types.items()), self.reading)
         if key not in self.sampled:
+            room = self._room(form, files)
             self.sampled[key] = (
-                csv_groups(self.connection, files, dialect, types, self._room(form, files))
+                csv_groups(self.connection, files, dialect, types, room=room, reading=self.reading)
                 if dialect
-                else jsonl_group(self.connection, files, types, self._room(form, files))
+                else jsonl_group(self.connection, files, types, room=room, reading=self.reading)
             )
         self.text_groups += self.sampled[key]
         return [group.relation(extra, kept, quarantine=self.quarantine) for group in self.sampled[key]]
@@ -224,10 +228,10 @@ def _declared_types(manifest: Manifest, *, without: Sequence[str]) -> dict[str, 
     return {c.name: DIALECT.sql_type(c.type, column=c.name) for c in columns if c.name not in without}
 
 
-def _hive_arguments(hive: tuple[str, ...], manifest: Manifest | None) -> tuple[str, list[str]]:
+def _hive_arguments(hive: tuple[str, ...], manifest: Manifest | None, reading: Reading) -> tuple[str, list[str]]:
     if not hive:
         return ", hive_partitioning=false", []
-    types = _declared_types(manifest, without=()) if manifest else {}
+    types = _declared_types(manifest, without=()) if manifest else reading.texts()
     declared = ", ".join(f"{literal(key)}: {types[unquote(key)]}" for key in hive if unquote(key) in types)
     return ", hive_partitioning=true" + (f", hive_types={{{declared}}}" if declared else ""), list(hive)
 

@@ -25,10 +25,12 @@ from ematix_core.backends.duck.groups import largest_group
 from ematix_core.backends.duck.names import TableReference, table_names
 from ematix_core.backends.duck.renaming import as_asked, renamed, views
 from ematix_core.backends.duck.types import plain_columns
+from ematix_core.backends.duck.untouched import untouched
 from ematix_core.backends.objects.csv_files import BadRow
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.listing import Listing, find
 from ematix_core.backends.objects.malformed import as_error, malformed
+from ematix_core.backends.objects.reading import Reading
 from ematix_core.backends.objects.records import give_room
 from ematix_core.backends.objects.relations import Relations
 from ematix_core.backends.objects.settings import settings_of
@@ -62,6 +64,7 @@ class ObjectSource:
     """Reads files below one connection."""
 
     dialect: Dialect = DIALECT
+    guesses_types = True
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -155,7 +158,7 @@ class ObjectSource:
         if target.kind not in _LOCAL_TARGETS or query.on_bad_rows != "fail":
             return None
         names = views(self._names(query))
-        relations = Relations(self._opened(), self.settings, sampled=self._sampled)
+        relations = self._related(query)
         setup = []
         for (schema, name), view in names.items():
             body = _body(relations, self._find(schema, name), query, complete=self._complete)
@@ -229,7 +232,7 @@ class ObjectSource:
         """Make a view for each name of the query and return its text as DuckDB takes it."""
         duck = self._opened()
         names = self._names(query)
-        self._relations = Relations(duck, self.settings, query.on_bad_rows == "quarantine", sampled=self._sampled)
+        self._relations = self._related(query)
         for schema, name in names:
             listing = self._find(schema, name)
             with self._told(query.sql or query.table):
@@ -241,6 +244,12 @@ class ObjectSource:
             return f"SELECT * FROM {quote(*names[0])}", {}
         sql, parameters = bind(query.sql, query.parameters, "named_dollar")
         return sql, values(dict(parameters))
+
+    def _related(self, query: Query) -> Relations:
+        left_out = query.on_bad_rows == "quarantine"
+        return Relations(
+            self._opened(), self.settings, left_out, sampled=self._sampled, reading=_reading(self._opened(), query)
+        )
 
     def _names(self, query: Query) -> tuple[TableReference, ...]:
         if not query.sql:
@@ -298,6 +307,15 @@ class ObjectSource:
                     if found:
                         return as_error(found[0])
         return None
+
+
+def _reading(duck: DuckDBPyConnection, query: Query) -> Reading:
+    """Return by which types text is read: those of the target, for columns that the query only hands on."""
+    if not query.wanted or not query.sql:
+        return Reading.of(query.wanted)
+    sql, _ = bind(query.sql, query.parameters, "named_dollar")
+    passing = untouched(duck, sql, query.wanted)
+    return Reading.of({name: wanted for name, wanted in query.wanted.items() if name in passing})
 
 
 def _body(relations: Relations, listing: Listing, query: Query, *, complete: bool) -> str:

@@ -8,7 +8,7 @@ from itertools import product
 import duckdb
 import pytest
 
-from ematix_core.backends.objects.guards import INTEGERS, PATTERNS, bent
+from ematix_core.backends.objects.guards import INTEGERS, bent, pattern_of
 
 NINES = [text for n in range(1, 19) for text in ("1" + "0" * (n - 1), "9" * n, "6" + "3" * (n - 1))]
 FRACTIONS = ["", ".", ".0", ".00000000000000000000000000000000", ".5", ".9", ".01", ".25", ".99999999999999999999"]
@@ -30,7 +30,7 @@ def test_a_number_is_bent_when_it_is_not_written_as_a_whole_one(kind: str) -> No
             {"texts": TEXTS},
         ).fetchall()
     assert len(found) > 2_000
-    wrong = [text for text, said in found if said is bool(re.fullmatch(PATTERNS[kind], text))]
+    wrong = [text for text, said in found if said is bool(re.fullmatch(pattern_of(kind), text))]
     assert wrong == []
 
 

@@ -1,0 +1,68 @@
+"""CSV and JSON lines into tables that others have made: values are read by the types of the table's columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ematix_core as ematix
+from ematix_core.errors import BadRowError
+from tests.servers.reach import database, execute
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLUMNS = "id integer, small smallint, n decimal(12, 2), day date"
+TABLES = {
+    "postgres": f"CREATE TABLE t ({COLUMNS}, name text, at timestamp, ok boolean)",
+    "mysql": f"CREATE TABLE t ({COLUMNS}, name longtext, at datetime(6), ok int)",
+}
+HEADER = ("id", "small", "n", "name", "at", "day", "ok")
+ROWS = [
+    ("1", "2", "1.50", "007", "2024-01-02 10:00:00", "2024-01-02", ""),
+    ("2", "", "3", "2024-01-02", "2024-01-02", "", ""),
+    ("3", "", "", "", "", "", ""),
+]
+
+
+def written(folder: Path, form: str, rows: list[tuple[str, ...]]) -> None:
+    lines = [",".join(HEADER), *(",".join(row) for row in rows)]
+    if form == "jsonl":
+        numbers = {"id", "small", "n"}
+        objects = [
+            {n: (v if n in numbers else f'"{v}"') if v else "null" for n, v in zip(HEADER, row, strict=True)}
+            for row in rows
+        ]
+        lines = ["{" + ", ".join(f'"{key}": {value}' for key, value in one.items()) + "}" for one in objects]
+    (folder / f"a.{form}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("kind", TABLES)
+def test_files_fit_a_table_that_is_there(tmp_path: Path, kind: str, form: str) -> None:
+    files = ematix.ObjectStoreConnection("files", path=str(tmp_path))
+    made: Any = ematix.PostgresConnection if kind == "postgres" else ematix.MySQLConnection
+    with database(kind) as url:
+        execute(url, TABLES[kind])
+        job = ematix.job(
+            name="t",
+            source_connection=files,
+            source_table=f"a.{form}",
+            target="t",
+            target_connection=made("to", url=url),
+        )(lambda: None)
+        for row in ROWS:  # each by itself looks like other types
+            written(tmp_path, form, [row])
+            assert job.run().inserted == 1
+        found = execute(url, "SELECT id, small, n, name, at, day FROM t ORDER BY id")
+        assert [[None if value is None else str(value) for value in row] for row in found] == [
+            ["1", "2", "1.50", "007", "2024-01-02 10:00:00", "2024-01-02"],
+            ["2", None, "3.00", "2024-01-02", "2024-01-02 00:00:00", None],
+            ["3", None, None, None, None, None],
+        ]
+        for value in ("70000", "1.5", "x" if form == "csv" else '"x"'):
+            written(tmp_path, form, [("4", value, *ROWS[0][2:])])
+            with pytest.raises(BadRowError, match=rf"'small'.* line {2 if form == 'csv' else 1}\)(.|\n)*{value}"):
+                job.run()
+        assert len(execute(url, "SELECT id FROM t")) == len(ROWS)
