@@ -3,8 +3,8 @@
 The dialect (delimiter, quote, header) is what the connection says, never guessed. Types are what the target has for
 columns that reach it untouched, else what a sample of every file looks like; dates only as `2024-12-31`, since
 `01/02/2024` is two days. From then on they are fixed: a later value of another kind is an error with its line. DuckDB's
-reader would round `1.7` into an integer column and cut the time from a date; where the sample does not cover the whole
-file such columns are therefore read as text and converted under a guard.
+reader would round `1.7` into an integer column, cut the time from a date and the offset from a timestamp; where the
+sample does not cover the whole file such columns are therefore read as text and converted under a guard.
 """
 
 # ruff: noqa: S608 - statements are built from quoted names and literals
@@ -43,6 +43,8 @@ _WIDER = {
     ("DATE", "TIMESTAMP"): "TIMESTAMP",
 }  # fmt: skip
 _REJECTS_SHOWN = 1000
+_FORMATS = {"DATE": "dateformat", "TIMESTAMP": "timestampformat"}
+"""The options by which DuckDB's reader takes a whole text or none of it."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,7 @@ def _guarded(
 ) -> frozenset[str]:
     if not any(map(is_packed, files)) and all(file.size < dialect.sample_size * _BYTES_A_ROW for file in files):
         return frozenset()
-    guards = {*INTEGERS} if "dateformat" in formats else {*INTEGERS, "DATE"}
+    guards = {*INTEGERS, "TIME", *(kind for kind, option in _FORMATS.items() if option not in formats)}
     return frozenset(name for name, kind in types.items() if kind in guards)
 
 

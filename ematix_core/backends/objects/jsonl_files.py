@@ -1,8 +1,8 @@
 """JSON lines: which columns files have, how DuckDB reads them, and which line is bad.
 
 DuckDB's JSON reader has no table of rejected lines, numbers lines wrongly in large files, and rounds `1.7` into an
-integer column. So integers and dates are read as text and converted under a guard, and bad lines are found by reading
-the file once more as plain lines, which also is how quarantine reads: streaming, one line a row.
+integer column. So integers, dates and times are read as text and converted under a guard, and bad lines are found by
+reading the file once more as plain lines, which also is how quarantine reads: streaming, one line a row.
 """
 
 # ruff: noqa: S608 - statements are built from quoted names and literals
@@ -33,6 +33,8 @@ _GUARDS = {
     "UBIGINT": r"\+?[0-9]+(\.0*)?",
     "HUGEINT": r"[+-]?[0-9]+(\.0*)?",
     "DATE": r"\s*[0-9]+-[0-9]+-[0-9]+\s*",
+    "TIMESTAMP": pattern_of("TIMESTAMP"),
+    "TIME": pattern_of("TIME"),
 }
 _NESTED = ("STRUCT", "MAP", "[]", "JSON", "VARIANT")
 _SAMPLE = 20_480

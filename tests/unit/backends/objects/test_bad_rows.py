@@ -42,6 +42,22 @@ def test_a_csv_line_that_does_not_fit_is_named_never_bent(lake: Lake, line: str,
     assert line in message
 
 
+@pytest.mark.parametrize(
+    ("usual", "form"),
+    [
+        ("2026-01-01 10:00:00", "csv"), ("2026-01-01T10:00:00.5", "csv"), ("10:00:00", "csv"),
+        ("2026-01-01T10:00:00", "jsonl"), ("10:00:00", "jsonl"),
+    ],
+)  # fmt: skip
+def test_an_offset_is_never_cut(lake: Lake, usual: str, form: str) -> None:
+    lines = [*[usual] * GOOD, f"{usual}+02"]
+    if form == "jsonl":
+        lake.write_text("a.jsonl", "".join(f'{{"at": "{line}"}}\n' for line in lines))
+    else:
+        lake.write_text("a.csv", "\n".join(["at", *lines]) + "\n")
+    assert f"a.{form}, line {GOOD + (2 if form == 'csv' else 1)}" in failing(lake, f"a.{form}")
+
+
 @pytest.mark.parametrize("text", ["{}\n", "{}\n{}\n", "[1]\n", "5\n"])
 def test_json_lines_without_a_field_are_named(lake: Lake, text: str) -> None:
     lake.write_text("a.jsonl", text)
