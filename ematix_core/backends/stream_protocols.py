@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-from ematix_core.backends.protocols import Session
+from ematix_core.backends.protocols import Session, WantedType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +42,8 @@ class StreamQuery:
     """Who reads, by a name that no other reader has: for a system that keeps something for each."""
     leave_out: bool = False
     """Whether records that are none are left out, and told of in `Polled.bad`, where they would be an error."""
+    wanted: Callable[[], Mapping[str, WantedType]] | None = field(default=None, repr=False)
+    """For sources that guess types from text: tells those of the columns where the rows go; see `Query.wanted`."""
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from ematix_core.engine.result import JobPlan
 from ematix_core.engine.slices import sliced, without_watermark
 from ematix_core.engine.spool import spooled
 from ematix_core.engine.stream import Broadcast, watched, without
+from ematix_core.engine.target_types import target_types
 from ematix_core.engine.targets import checked_schema, open_target
-from ematix_core.engine.wanted import wanted_types
 from ematix_core.engine.watermark import FILE_COLUMN, HighWater, decode, lowest
 from ematix_core.errors import ConversionError, EmatixError, SourceError, SqlError
 from ematix_core.interruptible import wait_for
@@ -164,7 +164,7 @@ class Attempt:
         self._query = self._incremental(asked, mark)
         if getattr(self._source, "guesses_types", False):
             places = [(self._job.targets[p.number], sessions[p.number], p.backend.dialect) for p in pending]
-            self._query = replace(self._query, wanted=wanted_types(places))
+            self._query = replace(self._query, wanted=target_types(places))
         self._take_files(pending)
         try:
             return _columns(self._source, self._query)

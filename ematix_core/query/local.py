@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from ematix_core.backends.duck.arrow import noting, require_held
 from ematix_core.backends.duck.connection import BATCH_ROWS, open_duck, translated
 from ematix_core.backends.duck.functions import register
 from ematix_core.backends.duck.memory import make_room
+from ematix_core.backends.duck.untouched import untouched
 from ematix_core.backends.duckdb import DIALECT
 from ematix_core.types import to_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
     from ematix_core.model.function import Function
     from ematix_core.model.table import Column
 
-__all__ = ["DIALECT", "run_sql", "schema_of"]
+__all__ = ["DIALECT", "hands_on", "run_sql", "schema_of"]
 
 
 _ROWS = "the rows on their way to the target"
+
+
+def hands_on(sql: str, names: Iterable[str]) -> frozenset[str]:
+    """Return those of the columns that come out of the query just as its one table has them."""
+    with contextlib.closing(open_duck()) as connection:
+        return untouched(connection, sql, names)
 
 
 def run_sql(

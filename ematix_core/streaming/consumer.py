@@ -21,6 +21,7 @@ from ematix_core.streaming.positions import Noted, moved
 from ematix_core.streaming.reading import reading_of
 from ematix_core.streaming.shaping import Shaping
 from ematix_core.streaming.sifting import unloadable
+from ematix_core.streaming.text_types import types_of_target
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -71,7 +72,8 @@ class Consumer:
             )
             self._shaping = Shaping(self._env, self._stream, self.carried)
             self._open.callback(self._shaping.close)
-            self._source = open_source(self._env, self._stream, self._target)
+            wanted = types_of_target(self._stream, self._target, self._landing)
+            self._source = open_source(self._env, self._stream, self._target, wanted)
             self._open.callback(self._source.close)
             if self._landing.by_offsets:
                 require_positions(self._source, self._stream, self._target)

@@ -15,6 +15,9 @@ from ematix_core.streaming.pairing import PairedReading, PairedSource
 from ematix_core.streaming.records import Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ematix_core.backends.protocols import WantedType
     from ematix_core.backends.stream_protocols import StreamSource
     from ematix_core.engine.environment import Environment
     from ematix_core.model.job import Target
@@ -22,16 +25,19 @@ if TYPE_CHECKING:
     from ematix_core.model.table import Column
 
 
-def open_source(env: Environment, stream: Stream, target: Target | None = None) -> StreamSource:
+def open_source(
+    env: Environment, stream: Stream, target: Target | None = None,
+    wanted: Callable[[], Mapping[str, WantedType]] | None = None,
+) -> StreamSource:  # fmt: skip
     """Return the stream's source, of a join both as one, as the consumer of a target reads it.
 
-    It connects when it is first asked.
+    It connects when it is first asked. `wanted`: see `StreamQuery`.
     """
     # A side of a join has no target of its own; for itself it is opened only to be looked at.
     read_for = target or next(iter(stream.targets), None)
     reader = stream.name if read_for is None else reader_of(stream, read_for)
     if stream.join is None:
-        return _opened(env, stream, reader)
+        return _opened(env, stream, reader, wanted)
     sources: list[StreamSource] = []
     names = [side.name for side in stream.join.sides]
     try:
@@ -44,8 +50,12 @@ def open_source(env: Environment, stream: Stream, target: Target | None = None) 
     return PairedSource(names, sources, stream.start)
 
 
-def _opened(env: Environment, stream: Stream, reader: str) -> StreamSource:
-    query = StreamQuery(stream.source_query, stream.options, stream.start, reader, leave_out=stream.on_error != "fail")
+def _opened(
+    env: Environment, stream: Stream, reader: str, wanted: Callable[[], Mapping[str, WantedType]] | None = None
+) -> StreamSource:
+    query = StreamQuery(
+        stream.source_query, stream.options, stream.start, reader, leave_out=stream.on_error != "fail", wanted=wanted
+    )
     return registry.stream_source(env.connection(stream.source), query)
 
 

@@ -39,7 +39,7 @@ def _passes(node: dict[str, Any], name: str) -> bool:
     inner = table["type"] == "SUBQUERY" and _passes(table["subquery"]["node"], name)
     if not (inner or table["type"] == "BASE_TABLE") or table["column_name_alias"]:
         return False
-    return _selected(node["select_list"], table["alias"], name)
+    return _selected(node["select_list"], table["alias"] or table.get("table_name", ""), name)
 
 
 def _selected(items: list[dict[str, Any]], alias: str, name: str) -> bool:

@@ -31,4 +31,6 @@ def follow(connection: Connection, query: StreamQuery) -> StreamSource:
             return VersionTail(ManifestLog(connection, table), options["on_rewrite"])
     options = options_of(query, {"window": WINDOW, "on_change": "fail"}, where)
     window = parse_seconds(options["window"], "window")
-    return DirectoryTail(connection, path, window=window, on_change=options["on_change"], leave_out=query.leave_out)
+    return DirectoryTail(
+        connection, path, window=window, on_change=options["on_change"], leave_out=query.leave_out, wanted=query.wanted
+    )

@@ -129,6 +129,10 @@ def settings_of(connection: Connection) -> Settings:
     return Settings(root=root, access=access, format=form, duckdb=duckdb, **values)
 
 
+TYPED = frozenset({"parquet", "orc"})
+"""Formats whose files say themselves which types they have."""
+
+
 def format_of(path: str) -> tuple[str, str]:
     """Return format and compression by the path's ending; an empty format when the ending does not tell."""
     name = path.rpartition("/")[2].lower()

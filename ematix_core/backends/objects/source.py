@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import re
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema
@@ -41,7 +42,7 @@ from ematix_core.model.table import columns_from
 from ematix_core.sql.parameters import bind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from ematix_core.backends.objects.csv_files import CsvGroup
     from ematix_core.backends.objects.jsonl_files import JsonlGroup
+    from ematix_core.backends.protocols import WantedType
     from ematix_core.backends.storage.folder import Folder
     from ematix_core.model.connection import Connection
     from ematix_core.model.function import Function
@@ -114,13 +116,16 @@ class ObjectSource:
         return pa.RecordBatchReader.from_batches(schema, self._batches(reader, schema, query.sql or sql))
 
     def read_listing(
-        self, listing: Listing, leave_out: Callable[[pa.Table], None] | None = None
-    ) -> Iterator[pa.RecordBatch]:
+        self, listing: Listing, leave_out: Callable[[pa.Table], None] | None = None,
+        wanted: Mapping[str, WantedType] = MappingProxyType({}),
+    ) -> Iterator[pa.RecordBatch]:  # fmt: skip
         """Yield the rows of files that a tail has found by itself, in their order; then let go of what they took.
 
         `leave_out`: takes the malformed lines after the last row, see `rejected`; without it they are an error.
+        `wanted`: see `Query`.
         """
-        relations = self._relations = Relations(self._opened(), self.settings, quarantine=leave_out is not None)
+        relations = Relations(self._opened(), self.settings, leave_out is not None, reading=Reading.of(wanted))
+        self._relations = relations
         try:
             with self._told(listing.name):
                 sql = relations.query(listing)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ematix_core.backends.objects.arrivals import Arrivals, Key, Old
 from ematix_core.backends.objects.listing import Listing, files_of, fixed_folder
 from ematix_core.backends.objects.malformed import left_out
+from ematix_core.backends.objects.settings import TYPED, format_of
 from ematix_core.backends.objects.source import ObjectSource
 from ematix_core.backends.storage.paths import below
 from ematix_core.backends.tailing import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from ematix_core.backends.protocols import WantedType
     from ematix_core.backends.storage.folder import StoredFile
     from ematix_core.backends.stream_protocols import Polled, PollLimits, Positions, Start
     from ematix_core.model.connection import Connection
@@ -65,11 +67,12 @@ class DirectoryTail:
 
     def __init__(
         self, connection: Connection, name: str, *, window: float, on_change: str,
-        leave_out: bool = False, clock: Callable[[], int] = time.time_ns,
+        leave_out: bool = False, wanted: Callable[[], Mapping[str, WantedType]] | None = None,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:  # fmt: skip
         """`window`: seconds that a file may be late by, in the time of its last change. `clock` gives ns since 1970.
 
-        `leave_out`: see `StreamQuery`; of malformed lines.
+        `leave_out`, `wanted`: see `StreamQuery`; malformed lines are left out.
         """
         self._where = f"files {name} of connection {connection.name}"
         self._left_out: list[pa.Table] = []  # of the current file, told when all of it is read
@@ -79,6 +82,7 @@ class DirectoryTail:
         self._on_change = choice(on_change, "on_change", ON_CHANGE, self._where)
         self._clock = clock
         self._source = ObjectSource(connection)
+        self._wanted = wanted
         self._arrivals = Arrivals()
         self._waiting: deque[tuple[Key, StoredFile]] = deque()
         self._limit = 0
@@ -221,7 +225,8 @@ class DirectoryTail:
             self._current = None
             return False
         told = self._keep_apart if self._leave_out else None
-        batches = self._source.read_listing(Listing(path, (file,)), told) if size else iter(())
+        wanted = self._wanted() if self._wanted and format_of(path)[0] not in TYPED else {}
+        batches = self._source.read_listing(Listing(path, (file,)), told, wanted) if size else iter(())
         self._rows = FileRows(batches, Added(changed, path), self._row)
         return True
 

@@ -14,6 +14,7 @@ QUERIES = {
     'SELECT "A", B FROM t': "ab",
     "SELECT s.* FROM t s": "abc",
     "SELECT s.a FROM t s": "a",
+    "SELECT t.a, s.b FROM t": "a",
     "SELECT *, a FROM t": "abc",
     "SELECT * FROM t LIMIT 3": "abc",
     "SELECT a FROM t ORDER BY b": "a",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import os
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +11,7 @@ import ematix_core as ematix
 from ematix_core.errors import BadRowError, UnsupportedError
 from ematix_core.streaming.dead_letters import find_letters, list_letters
 from ematix_core.streaming.replay import replay_letters
-from tests.unit.streaming.rows import ids, rows
+from tests.unit.streaming.rows import drop, ids, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,13 +34,6 @@ def into(target: Connection, source: Connection, **options: Any) -> Stream:  # n
         "clicks", source=source, target=target, target_table="clicks",
         **{"source_query": "*.*", "on_error": "dead_letter", **options},
     )  # fmt: skip
-
-
-def drop(folder: Path, name: str, content: str | bytes, age: int = 60) -> None:
-    """Put a file there that has been complete for so many seconds."""
-    path = folder / "in" / name
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    os.utime(path, (time.time() - age,) * 2)
 
 
 def letters(stream: Stream) -> list[tuple[str, bytes, str]]:

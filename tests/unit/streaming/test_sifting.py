@@ -171,10 +171,20 @@ def test_rows_that_only_the_whole_batch_makes_bad_end_the_stream(
         into(store, files, transform_sql=sql).consume(until_idle=True)
 
 
-def test_drift_of_a_source_of_rows_ends_the_stream(files: Connection, store: Connection, arrive: Arrive) -> None:
+def test_a_value_of_another_type_in_a_text_file_is_a_bad_line(
+    files: Connection, store: Connection, arrive: Arrive
+) -> None:
     stream = into(store, files, transform_sql="")
     arrive({"id": 1})
     stream.consume(until_idle=True)
     arrive({"id": "x"}, {"id": 2})
+    done = stream.consume(until_idle=True).targets[0]
+    assert (done.inserted, done.dead) == (1, 1)
+
+
+def test_drift_of_a_source_of_rows_ends_the_stream(files: Connection, store: Connection, arrive: Arrive) -> None:
+    arrive({"id": 1})
+    into(store, files, transform_sql="").consume(until_idle=True)
+    arrive({"id": 2})
     with pytest.raises(DriftError, match="id"):
-        stream.consume(until_idle=True)
+        into(store, files, transform_sql="SELECT id || 'x' AS id FROM source").consume(until_idle=True)

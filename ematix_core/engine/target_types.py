@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ematix_core.types import ColumnType
 
 
-def wanted_types(targets: Sequence[tuple[Target, Session, Dialect]]) -> dict[str, WantedType]:
+def target_types(targets: Sequence[tuple[Target, Session, Dialect]]) -> dict[str, WantedType]:
     """Return the types by column: those declared, else those of the table that is there.
 
     Where targets differ about a column it has none: it is read as what it looks like, and each target converts it.
