@@ -28,9 +28,10 @@ from ematix_core.backends.objects.text_files import (
     lines_at,
     records,
 )
+from ematix_core.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -43,6 +44,7 @@ _WIDER = {
     ("DATE", "TIMESTAMP"): "TIMESTAMP",
 }  # fmt: skip
 _REJECTS_SHOWN = 1000
+_DELIMITERS = {";": ";", "\t": "\\t", "|": "|"}
 _FORMATS = {"DATE": "dateformat", "TIMESTAMP": "timestampformat"}
 """The options by which DuckDB's reader takes a whole text or none of it."""
 
@@ -99,8 +101,10 @@ class CsvGroup:
             return f"SELECT * FROM {plain}"
         columns = [self._converted(name, quarantine=quarantine) for name in self.types]
         columns += [quote(name) for name in kept]
-        bad = " OR ".join(self._bent(name) for name in sorted(self.guarded))
-        return f"SELECT {', '.join(columns)} FROM {plain}" + (f" WHERE NOT ({bad})" if quarantine else "")
+        return f"SELECT {', '.join(columns)} FROM {plain}" + (f" WHERE NOT ({self._any_bent()})" if quarantine else "")
+
+    def _any_bent(self) -> str:
+        return " OR ".join(self._bent(name) for name in sorted(self.guarded))
 
     def _read(self, extra: str, as_text: frozenset[str] = frozenset()) -> str:
         types = ", ".join(
@@ -137,6 +141,12 @@ class CsvGroup:
         if self.guarded:
             found += [row for row, _ in zip(self.bent_rows(file), range(most), strict=False)]
         return sorted(dict.fromkeys(found), key=lambda row: row.line)
+
+    def bends(self, connection: DuckDBPyConnection, file: StoredFile) -> bool:
+        """Say whether the file has such values as `bent_rows` yields, at many times its speed."""
+        one = CsvGroup((file,), self.types, self.dialect, self.formats, room=self.room)
+        read = one._read(", ignore_errors=true, hive_partitioning=false", self.guarded)
+        return bool(connection.execute(f"SELECT EXISTS (FROM {read} WHERE {self._any_bent()})").fetchall()[0][0])
 
     def bent_rows(self, file: StoredFile) -> Iterator[BadRow]:
         """Yield the lines whose value in a guarded column is of another kind, though DuckDB would bend it to fit."""
@@ -197,6 +207,19 @@ def csv_groups(
         guarded = _guarded(kinds, group, dialect, formats) | bending.intersection(names)
         groups.append(CsvGroup(tuple(group), kinds, dialect, formats, guarded, room))
     return groups
+
+
+def require_delimited(groups: Iterable[CsvGroup]) -> None:
+    """Raise SourceError for a header of one name that has another delimiter in it: nobody has named the delimiter."""
+    for group in groups:
+        names = [*group.types]
+        mark = next((mark for mark in _DELIMITERS if mark in names[0]), None)
+        if len(names) == 1 and mark is not None and group.dialect.header:
+            raise SourceError(
+                f"{group.files[0].path} has one column, named {names[0]!r}: its values are hardly separated by commas",
+                hint=f"Pass options={{'delimiter': '{_DELIMITERS[mark]}'}} to the connection, "
+                "or ',' if that really is the name.",
+            )
 
 
 def rejects(connection: DuckDBPyConnection, files: Mapping[str, StoredFile], dialect: CsvDialect) -> list[BadRow]:

@@ -35,7 +35,8 @@ def malformed(connection: DuckDBPyConnection, groups: Sequence[CsvGroup | JsonlG
                 bad += group.bad_rows(file)
         elif group.guarded:
             for file in group.files:
-                bad += group.bent_rows(file)
+                if group.bends(connection, file):
+                    bad += group.bent_rows(file)
     first = next((group for group in groups if isinstance(group, CsvGroup)), None)
     if first is not None:
         bad += rejects(connection, locations, first.dialect)
@@ -67,9 +68,10 @@ def left_out(lines: pa.Table, file: str, changed: int) -> pa.Table:
 def as_error(bad: BadRow) -> BadRowError:
     """Return the error of a read that leaves no line out."""
     column = f"column {bad.column!r}: " if bad.column else ""
+    what = 'Correct it, or pass on_bad_rows="quarantine" to leave such lines out and keep them apart.'
+    if "not utf-8 encoded" in bad.error:
+        what = "Say how the file is encoded: options={'encoding': 'latin-1'} of the connection, for example."
     return BadRowError(
         f"malformed line: {column}{bad.error}",
-        where=f"{bad.file}, line {bad.line}",
-        hint=f"The line is: {shortened(bad.text)}\n"
-        'Correct it, or pass on_bad_rows="quarantine" to leave such lines out and keep them apart.',
-    )
+        where=f"{bad.file}, line {bad.line}", hint=f"The line is: {shortened(bad.text)}\n{what}",
+    )  # fmt: skip

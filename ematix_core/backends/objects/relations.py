@@ -14,7 +14,7 @@ from urllib.parse import quote as encoded
 from urllib.parse import unquote
 
 from ematix_core.backends.duck.connection import driver, quote
-from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_groups
+from ematix_core.backends.objects.csv_files import CsvDialect, CsvGroup, csv_groups, require_delimited
 from ematix_core.backends.objects.csv_sample import literal
 from ematix_core.backends.objects.dialect import DIALECT
 from ematix_core.backends.objects.jsonl_files import JsonlGroup, jsonl_group
@@ -139,6 +139,8 @@ class Relations:
                 if dialect
                 else jsonl_group(self.connection, files, types, room=room, reading=self.reading)
             )
+            if dialect and not manifest and not self.settings.delimiter:
+                require_delimited(group for group in self.sampled[key] if isinstance(group, CsvGroup))
         self.text_groups += self.sampled[key]
         return [group.relation(extra, kept, quarantine=self.quarantine) for group in self.sampled[key]]
 

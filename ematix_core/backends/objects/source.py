@@ -34,7 +34,7 @@ from ematix_core.backends.objects.malformed import as_error, malformed
 from ematix_core.backends.objects.reading import Reading
 from ematix_core.backends.objects.records import give_room
 from ematix_core.backends.objects.relations import Relations
-from ematix_core.backends.objects.settings import settings_of
+from ematix_core.backends.objects.settings import format_of, settings_of
 from ematix_core.backends.protocols import LocalQuery, Query, SourceFile
 from ematix_core.backends.storage.handover import cause_of, handed_over
 from ematix_core.errors import BadRowError, ConnectError, DiskFullError, EmatixError, RunError, SourceError, SqlError
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 _LOCAL_TARGETS = frozenset({"duckdb", "memory", "objects", "delta"})
 _COUNTED = 10_000
+_AS_PARQUET = ("Parquet file", "No magic bytes")
 _DATA_ERRORS = ("ConversionException", "InvalidInputException", "OutOfRangeException", "SerializationException")
 
 
@@ -354,8 +355,9 @@ def _file_error(text: str, store: Folder) -> SourceError | DiskFullError | None:
     head = text.splitlines()[0]
     place = store.location("")
     if place in head and "LINE " not in head:
-        return SourceError(
-            f"cannot read a file: {head.partition(': ')[2].replace(place, store.shown)}",
-            hint="The file is damaged or of another format than its ending says.",
-        )
+        hint = "The file is damaged or of another format than its ending says."
+        named = re.search(r"'([^']+)'", head)
+        if named and not format_of(named[1])[0] and any(words in head for words in _AS_PARQUET):
+            hint = "Its ending tells no format, so it was read as Parquet: pass the connection's format=, or rename it."
+        return SourceError(f"cannot read a file: {head.partition(': ')[2].replace(place, store.shown)}", hint=hint)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,10 +123,14 @@ def test_json_lines_keep_nested_values_in_quarantine(lake: Lake) -> None:
     assert [r["line"] for r in rejected] == [2]
 
 
-def test_the_delimiter_is_not_guessed(lake: Lake) -> None:
-    lake.write_text("a.csv", "a;b\n1;2\n")
-    assert lake.read('SELECT * FROM "a.csv"').column_names == ["a;b"]
-    assert lake.read('SELECT * FROM "a.csv"', options={"delimiter": ";"}).to_pylist() == [{"a": 1, "b": 2}]
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_the_delimiter_is_not_guessed_but_asked_for(lake: Lake, mark: str) -> None:
+    lake.write_text("a.csv", f"a{mark}b\n1{mark}2\n")
+    said = re.escape(f"options={{'delimiter': {mark!r}}}")
+    with pytest.raises(SourceError, match=rf"a\.csv has one column(.|\n)*{said}"):
+        lake.read('SELECT * FROM "a.csv"')
+    assert lake.read('SELECT * FROM "a.csv"', options={"delimiter": ","}).column_names == [f"a{mark}b"]
+    assert lake.read('SELECT * FROM "a.csv"', options={"delimiter": mark}).to_pylist() == [{"a": 1, "b": 2}]
 
 
 def test_empty_text_and_null_are_told_apart(lake: Lake) -> None:
@@ -149,3 +154,15 @@ def test_empty_files_count_for_nothing(lake: Lake) -> None:
     assert lake.read('SELECT id FROM "d/b.csv"').num_rows == 0
     with pytest.raises(SourceError, match="empty"):
         lake.read('SELECT * FROM "d/a.csv"')
+
+
+def test_another_encoding_is_asked_for(lake: Lake) -> None:
+    (lake.root / "a.csv").write_bytes("id,name\n1,Mü\n".encode("latin-1"))
+    assert "options={'encoding': 'latin-1'}" in failing(lake, "a.csv")
+
+
+@pytest.mark.parametrize("text", ["id,n\n1,2\n", "id,n\n" + "1,2\n" * 100])
+def test_an_ending_that_tells_no_format_is_named(lake: Lake, text: str) -> None:
+    lake.write_text("a.txt", text)
+    with pytest.raises(SourceError, match="read as Parquet: pass the connection's format="):
+        lake.read('SELECT * FROM "a.txt"')
