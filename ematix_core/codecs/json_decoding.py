@@ -94,6 +94,11 @@ class InferringJsonDecoder:
 
     def __init__(self) -> None:
         self._found = Found()
+        self._before: Mapping[str, type[ColumnType]] = {}
+
+    def remember(self, types: Mapping[str, type[ColumnType]]) -> None:
+        """Read columns of these names as if values of these types had been seen: a decoder before this one saw them."""
+        self._before = types
 
     def decode(self, values: pa.BinaryArray | pa.LargeBinaryArray) -> Decoded:
         if not len(values):
@@ -105,6 +110,7 @@ class InferringJsonDecoder:
             if rows is not None:
                 return Decoded(rows)
         self._learn(values)
+        self._found = self._found.widened_by(self._before)
         return decode(values, self._found.columns())
 
     def apart(

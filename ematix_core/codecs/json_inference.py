@@ -30,6 +30,7 @@ _EXACT = 2**53 - 1
 """Whole numbers up to it, and down to its opposite, are doubles that stand for no other whole number."""
 _WIDE: type[ColumnType] = Numeric[19, 0]
 """Stands for BigInt in what was found when there are numbers beyond `_EXACT`; the column is BigInt."""
+_PLAIN = (BigInt, Double, Boolean, Text)
 _LONG_NUMBER = r"[:,\[\s]-?[0-9]{16,}\s*[,}\]]"
 """A whole number that may be beyond `_EXACT`, in JSON; a text can look the same."""
 
@@ -47,6 +48,15 @@ class Found:
     def without_types(self, names: Collection[str]) -> Found:
         """Return the same columns, those with these names as if each had only been null."""
         return Found({name: Unknown if name in names else kind for name, kind in self.types.items()})
+
+    def widened_by(self, types: Mapping[str, type[ColumnType]]) -> Found:
+        """Return the same columns, each wide enough for values of these types too, of those that are found in JSON."""
+        return Found(
+            {
+                name: widened(types[name], kind) if types.get(name) in _PLAIN else kind
+                for name, kind in self.types.items()
+            }
+        )
 
     def misfit(self, wanted: Mapping[str, Sequence[type[ColumnType]]]) -> str | None:
         """Return the name of a column that is of none of the types wanted for it, nor beside their values."""

@@ -32,7 +32,7 @@ class Decoded:
     bad: tuple[Undecodable, ...] = ()
 
 
-# A decoder that finds the columns in the messages also has `apart`, see `InferringJsonDecoder`.
+# A decoder that finds the columns in the messages also has `apart` and `remember`, see `InferringJsonDecoder`.
 class Decoder(Protocol):
     """Reads messages. For one thread at a time: it may keep what it has learned of earlier messages."""
 

@@ -72,8 +72,8 @@ class Consumer:
             )
             self._shaping = Shaping(self._env, self._stream, self.carried)
             self._open.callback(self._shaping.close)
-            wanted = types_of_target(self._stream, self._target, self._landing)
-            self._source = open_source(self._env, self._stream, self._target, wanted)
+            self._types = types_of_target(self._stream, self._target, self._landing)
+            self._source = open_source(self._env, self._stream, self._target, self._types)
             self._open.callback(self._source.close)
             if self._landing.by_offsets:
                 require_positions(self._source, self._stream, self._target)
@@ -101,6 +101,7 @@ class Consumer:
             keeps=not self._landing.by_offsets, alone=self._stream.keeps_state,
         )  # fmt: skip
         self._at = self._polling.begin(self._noted)
+        self._reading.remember(self._types)
         self._begun(until)
         ended = False
         while not ended and not self._control.stopping:

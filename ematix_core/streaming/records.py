@@ -10,10 +10,11 @@ from ematix_core.streaming.letters import letters_of, letters_of_left_out
 from ematix_core.streaming.poison import without
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import pyarrow as pa
 
+    from ematix_core.backends.protocols import WantedType
     from ematix_core.backends.stream_protocols import Polled
     from ematix_core.codecs.protocols import Decoded, Decoder
     from ematix_core.codecs.registry import Registry
@@ -91,6 +92,11 @@ class Reading:
         bad = {one.row: one.error for one in decoded.bad}
         rows = pa.Table.from_batches([decoded.rows])
         return _beside(rows, without(raw, bad), {self.payload, *self._told}), bad
+
+    def remember(self, types: Callable[[], Mapping[str, WantedType]] | None) -> None:
+        """Have types that are found in messages go with those of the target's columns, as `types` tells them."""
+        if types is not None and (remember := getattr(self._decoder, "remember", None)) is not None:
+            remember({name: wanted.type for name, wanted in types().items()})
 
     def close(self) -> None:
         """Release the registry."""

@@ -1,4 +1,4 @@
-"""The types by which a stream of text files is read: those that its columns have where they go."""
+"""The types by which text of a stream is read, files and JSON: those that its columns have where they go."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def types_of_target(stream: Stream, target: Target, landing: Landing) -> Callable[[], Mapping[str, WantedType]] | None:
     """Return what tells the types of columns that reach the target untouched; None where rows are made of others."""
-    if stream.keeps_state or stream.enrich:
+    if stream.keeps_state or stream.enrich or landing.by_offsets:
         return None
 
     def found() -> Mapping[str, WantedType]:

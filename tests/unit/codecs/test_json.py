@@ -279,3 +279,21 @@ def test_lists_and_objects_go_with_those_that_hold_them() -> None:
 def test_nothing_is_apart_when_all_messages_are_or_none_is() -> None:
     assert apart('{"x": "a"}', '{"x": "b"}', x=(types.BigInt,)) is None
     assert apart('{"x": 1}', '{"x": 2}', x=(types.BigInt,)) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "value"),
+    [('{"x": 3}', 3.0), ('{"x": null}', None), ('{"x": 9007199254740993}', "9007199254740993"), ('{"x": "a"}', "a")],
+)
+def test_a_decoder_remembers_what_another_one_found(message: str, value: object) -> None:
+    reading = InferringJsonDecoder()
+    reading.remember({"x": types.Double, "y": types.BigInt, "day": types.Date})
+    rows = reading.decode(pa.array([message.encode()], pa.binary())).rows
+    assert rows.to_pylist() == [{"x": value}]
+
+
+def test_what_is_remembered_as_text_takes_other_values() -> None:
+    reading = InferringJsonDecoder()
+    reading.remember({"x": types.Text})
+    values = pa.array([b'{"x": 7}', b'{"x": true}', b'{"x": "a"}'], pa.binary())
+    assert reading.decode(values).rows.column("x").to_pylist() == ["7", "true", "a"]
