@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ematix_core.engine.columns import Resolved, resolve
 from ematix_core.engine.indexes import missing_index
 from ematix_core.engine.watermark import FILE_COLUMN
-from ematix_core.errors import DeclarationError, near
+from ematix_core.errors import DeclarationError, UnsupportedError, near
 from ematix_core.model.mode import Append, Scd2, Truncate
 from ematix_core.model.table import Column, columns_from
 from ematix_core.query.local import DIALECT as DUCKDB
@@ -75,9 +75,12 @@ def plan_target(found: Situation) -> TargetPlan:
     """Plan one target's load. Raises what the resolving of columns, the DDL planner and the strategies raise."""
     dialect, target = found.dialect, found.target
     table = build.placed(target.name, dialect)
+    _require_names(found.given, "the rows have", "Give one of them another name, with AS.", folded=False)
     resolved = resolve(target, found.given, table, found.job.watermark)
     _check_watermark(found, resolved)
     _check_bad_rows(found)
+    has = f"{found.target.name} in {dialect.name} would have"
+    _require_names(resolved.wanted.columns, has, "Rename it in the query.", folded=dialect.folds_names)
     existing = found.session.columns(table)
     if existing is not None and resolved.wanted.merge_key and (check := getattr(found.session, "check_keys", None)):
         check(table, resolved.keys)
@@ -111,6 +114,17 @@ def plan_target(found: Situation) -> TargetPlan:
         aside=change.keys if change.sets_aside and deletes(change) else (),
         functions=found.job.functions, warnings=(*resolved.warnings, *slow, *plan.warnings),
     )  # fmt: skip
+
+
+def _require_names(columns: Sequence[Column], who: str, hint: str, *, folded: bool) -> None:
+    """Raise UnsupportedError for two columns of one name; `folded`: case makes no difference."""
+    seen: dict[str, str] = {}
+    for name in (column.name for column in columns):
+        key = name.lower() if folded else name
+        if (other := seen.get(key)) is not None:
+            alike = "" if other == name else f" and {name!r}, between which case makes no difference"
+            raise UnsupportedError(f"{who} two columns named {other!r}{alike}", hint=hint)
+        seen[key] = name
 
 
 def _check_watermark(found: Situation, resolved: Resolved) -> None:

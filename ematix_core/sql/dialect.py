@@ -51,6 +51,8 @@ class Dialect:
     commits_each_table: bool = False
     """True: a session commits each table by itself, so that rows and what is said of them in another table are not one
     transaction: in lakes."""
+    folds_names: bool = True
+    """True: names of columns that differ in case only are one name."""
     schemas: bool = True
     """False: `analytics.orders` is kept as `analytics_orders`."""
     temporary_staging: bool = True

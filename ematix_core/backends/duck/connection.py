@@ -33,7 +33,7 @@ from ematix_core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import ModuleType
 
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -149,6 +149,7 @@ def relation(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
         found = connection.sql(sql, params=dict(parameters) or None)
     except driver().Error as error:
         raise _located(connection, sql, parameters, error) from cause_of(error)
+    _require_names(found.columns, sql)
     kinds = [str(kind) for kind in found.types]
     travels = [_travels_as(kind) for kind in kinds]
     if travels == kinds:
@@ -159,6 +160,19 @@ def relation(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
             for i, (old, new, name) in enumerate(zip(kinds, travels, found.columns, strict=True), start=1)
         )
     )
+
+
+def _require_names(names: Sequence[str], sql: str) -> None:
+    """Raise SqlError for two columns with one name: DuckDB would call one otherwise later on, also by case alone."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.get(name.lower())) is not None:
+            both = f"{name!r}" if other == name else f"{other!r} and {name!r}, which DuckDB takes for one"
+            raise SqlError(
+                f"the query has two columns named {both}", statement=sql,
+                hint="Give one of them another name, with AS.",
+            )  # fmt: skip
+        seen[name.lower()] = name
 
 
 def _travels_as(kind: str) -> str:

@@ -39,10 +39,8 @@ _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 
 
 def plain_columns(found: DuckDBPyRelation) -> tuple[Column, ...] | None:
-    """Return the columns; None when one has a type that is not among the usual ones, or two have one name."""
+    """Return the columns; None when one has a type that is not among the usual ones."""
     kinds = [_kind(str(kind)) for kind in found.types]
-    if len({name.lower() for name in found.columns}) < len(kinds):
-        return None
     columns = tuple(Column(name, kind) for name, kind in zip(found.columns, kinds, strict=True) if kind is not None)
     return columns if len(columns) == len(kinds) else None
 

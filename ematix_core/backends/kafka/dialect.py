@@ -8,6 +8,7 @@ from ematix_core.sql.dialect import Dialect, Replace, Upsert
 DIALECT = Dialect(
     name="kafka",
     grammar="duckdb",
+    folds_names=False,
     # Messages are added, never changed or removed: https://kafka.apache.org/documentation/#intro_concepts_and_terms
     modes=frozenset({"append"}),
     # What rows may hold on their way; what a format of messages holds of these, its encoder says.

@@ -166,7 +166,6 @@ class MySQLTarget(TableTarget):
 
     def check_columns(self, columns: Sequence[Column]) -> None:
         """Refuse names that MySQL does not have: https://dev.mysql.com/doc/refman/8.0/en/identifiers.html."""
-        seen: dict[str, str] = {}
         for column in columns:
             name = column.name
             why = ""
@@ -178,11 +177,8 @@ class MySQLTarget(TableTarget):
                 why = "names are made of characters up to U+FFFF"
             elif name.startswith(STAGING):
                 why = "ematix itself uses such names"
-            elif (other := seen.get(name.lower())) is not None:
-                why = f"case makes no difference, and there is {other!r}"
             if why:
                 raise UnsupportedError(f"MySQL cannot have a column {name!r}: {why}", hint="Rename it in the query.")
-            seen[name.lower()] = name
 
     def interrupt(self) -> None:
         """Stop the running session: at its next step, and by killing the statements that it waits for."""

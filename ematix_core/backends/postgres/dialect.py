@@ -56,6 +56,7 @@ class PostgresDialect(Dialect):
 DIALECT: Dialect = PostgresDialect(
     name="postgres",
     grammar="postgres",
+    folds_names=False,
     types=TYPES,
     upsert=Upsert.UPDATE_INSERT,  # https://www.postgresql.org/docs/current/sql-update.html
     replace=Replace.TRANSACTION,  # https://www.postgresql.org/docs/current/mvcc-intro.html

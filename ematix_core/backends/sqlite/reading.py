@@ -13,6 +13,7 @@ A value that does not fit raises ConversionError with its column.
 
 from __future__ import annotations
 
+import re
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,7 @@ _QUERY = "_ematix_query"
 _SAYS_NOTHING = frozenset({"", "BLOB", "NUM"})
 # abs() of the smallest integer fails with "integer overflow": SQLite has no other way to raise from an expression.
 _RAISE = "abs(-9223372036854775808 + ({column} IS NULL))"
+_AGAIN = re.compile(r"(.+):\d+", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,18 @@ class TypedQuery:
             found = self.database.rows(f"PRAGMA temp.table_info({_VIEW})")
         finally:
             self.database.rows(f"DROP VIEW temp.{_VIEW}")
+        self._require_names([str(row[1]) for row in found])
         self.outputs = tuple(Output(str(row[1]), f"c{i}", str(row[2])) for i, row in enumerate(found))
         return self._typed()
+
+    def _require_names(self, names: Sequence[str]) -> None:
+        """Raise SqlError for two columns with one name, the second of which a view of SQLite calls `name:1`."""
+        for name in names:
+            if (again := _AGAIN.fullmatch(name)) is not None and again[1] in names:
+                raise SqlError(
+                    f"the query has two columns named {again[1]!r}", statement=self.written,
+                    hint="Give one of them another name, with AS.",
+                )  # fmt: skip
 
     def _typed(self) -> tuple[Output, ...]:
         known = {o.column: column_type(o.declared) for o in self.outputs if o.declared.upper() not in _SAYS_NOTHING}

