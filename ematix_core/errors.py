@@ -31,6 +31,7 @@
         ├── ConnectError      [Transient]  cannot reach or open the system
         ├── LockedError       [Transient]  another process holds the system
         ├── ConflictError     [Transient]  another transaction got in the way, and this one was rolled back
+        │   └── TableMadeError             another writer has made the table: an attempt finds it there
         ├── DiskFullError                  no space left where the system writes
         └── CancelledError                 stopped by Ctrl-C or by request; rolled back
 
@@ -274,6 +275,13 @@ class ConflictError(RunError, Transient):
     """Another transaction got in the way, and this one was rolled back.
 
     A deadlock, a serialization failure, a table made at the same moment.
+    """
+
+
+class TableMadeError(ConflictError):
+    """Another writer has made the table that this transaction was about to make.
+
+    A job begins anew by itself, once: its next plan finds the table there.
     """
 
 

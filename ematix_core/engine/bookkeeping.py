@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ematix_core.backends.protocols import LoadRecord
-from ematix_core.errors import RunError, Transient
+from ematix_core.errors import RunError, TableMadeError, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 class TableChangedError(RunError, Transient):
     """The table is not as the plan found it."""
+
+
+class TableFoundError(TableChangedError, TableMadeError):
+    """There is a table now, and the plan found none."""
 
 
 class Bookkeeping(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from ematix_core.engine.bookkeeping import TableChangedError
+from ematix_core.engine.bookkeeping import TableChangedError, TableFoundError
 from ematix_core.engine.checks import CheckRun, keep_rejected
 from ematix_core.engine.post import run_post_steps
 from ematix_core.engine.result import COUNTS, TargetResult
@@ -122,6 +122,11 @@ class Load:
         """
         task = self._task
         if self._session.columns(self._plan.table) != self._plan.existing:
+            if self._plan.existing is None:
+                raise TableFoundError(
+                    "another writer made the table since this load was planned",
+                    where=f"table {self._plan.table}", hint="Run the job again.",
+                )  # fmt: skip
             raise TableChangedError(
                 "another writer changed the table's columns since this load was planned",
                 where=f"table {self._plan.table}", hint="Run the job again; with retries= it does so by itself.",

@@ -17,7 +17,7 @@ from ematix_core.engine.environment import Environment, now
 from ematix_core.engine.maintenance import after_load, counted
 from ematix_core.engine.progress import Silent
 from ematix_core.engine.result import COUNTS, JobPlan, RunResult
-from ematix_core.errors import CancelledError, EmatixError, RunError, is_transient
+from ematix_core.errors import CancelledError, EmatixError, RunError, TableMadeError, is_transient
 from ematix_core.model.names import require_short
 from ematix_core.store import Status, beating, open_store, recording
 
@@ -163,7 +163,7 @@ class _Runner:
     def _attempts(self) -> list[TargetResult]:
         policy = self._job.retry
         if not policy.retries or self._carrier is not None:
-            return self._once()
+            return self._made_or_found()
         from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
         def pause(state: RetryCallState) -> float:
@@ -184,7 +184,15 @@ class _Runner:
             stop=stop_after_attempt(policy.retries + 1), wait=pause, before_sleep=failed, reraise=True,
             retry=retry_if_exception(lambda e: is_transient(e) and self._cancellation.reason is None),
         )  # fmt: skip
-        return retrying(self._once)
+        return retrying(self._made_or_found)
+
+    def _made_or_found(self) -> list[TargetResult]:
+        """Make an attempt, and at once another when a writer beside it has made the table first: it is there then."""
+        try:
+            return self._once()
+        except TableMadeError as error:
+            self._journal.warning("%s: the attempt begins anew", error.what)
+            return self._once()
 
     def _once(self) -> list[TargetResult]:
         job, env = self._job, self._env

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,10 @@ import pytest
 import ematix_core as ematix
 from ematix_core.backends import registry
 from ematix_core.backends.protocols import Query
+from ematix_core.engine.attempt import Attempt
+from ematix_core.errors import ConflictError
 from ematix_core.model.connection import Connection, DeltaConnection, ObjectStoreConnection
-from ematix_core.store import open_store
+from ematix_core.store import Status, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,9 +57,45 @@ def test_every_commit_of_several_writers_is_kept(
 
     with ThreadPoolExecutor(writers) as pool:
         list(pool.map(write, range(writers)))
+    assert numbers(lake) == list(range(COMMITS))
+
+
+def numbers(lake: Connection) -> list[int]:
     source = registry.source(lake)
     try:
         found = source.read(Query(table="events")).read_all()
     finally:
         source.close()
-    assert found.sort_by("number")["number"].to_pylist() == list(range(COMMITS))
+    return [row["number"] for row in found.sort_by("number").to_pylist()]
+
+
+@pytest.mark.parametrize(("kind", "refused"), [(DeltaConnection, 0), (ObjectStoreConnection, 5)])
+def test_first_appends_at_once_all_arrive(
+    place: Lake, kind: Callable[..., Connection], refused: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All have planned to make the table before the first of them does. Tables of files in a bucket have no lock."""
+    lake, writers, load = kind("lake", **place), 6, Attempt.load
+    barrier, seen = threading.Barrier(writers), threading.local()
+
+    def together(attempt: Attempt) -> Any:  # noqa: ANN401 - as of the method
+        if not getattr(seen, "planned", False):
+            seen.planned = True
+            barrier.wait(60)
+        return load(attempt)
+
+    def write(writer: int) -> bool:
+        job = ematix.job(name=f"writer_{writer}", target="events", target_connection=lake)
+        with open_store(f"sqlite:///{tmp_path / f'runs-{writer}.db'}") as store:
+            try:
+                job(lambda: pa.table({"number": [writer]})).run(store=store)
+            except ConflictError:
+                return False
+            (run,) = store.runs(limit=9)
+            assert (run.status, run.attempts) == (Status.SUCCEEDED, 1)
+        return True
+
+    monkeypatch.setattr(Attempt, "load", together)
+    with ThreadPoolExecutor(writers) as pool:
+        arrived = [writer for writer, done in enumerate(pool.map(write, range(writers))) if done]
+    assert numbers(lake) == arrived
+    assert len(arrived) >= writers - (refused if "options" in place else 0)

@@ -10,7 +10,7 @@ from ematix_core.backends.delta.bookkeeping import app_id
 from ematix_core.backends.delta.log import entry_path, is_table, opened, translated
 from ematix_core.backends.delta.schema import schema_of
 from ematix_core.backends.delta.writing import write
-from ematix_core.errors import ConflictError
+from ematix_core.errors import ConflictError, SourceError, TableMadeError
 from ematix_core.failpoint import failpoint
 
 if TYPE_CHECKING:
@@ -93,19 +93,22 @@ def _create(changes: TableChanges, added: list[AddAction], note: Note | None) ->
     from deltalake.exceptions import DeltaError
     from deltalake.transaction import create_table_with_add_actions
 
-    with translated(changes.place):
-        try:
+    made = TableMadeError(
+        "another writer has made the table meanwhile", where=changes.place.shown,
+        hint="Nothing was committed. Run the job again.",
+    )  # fmt: skip
+    try:
+        with translated(changes.place):
             create_table_with_add_actions(
                 changes.place.uri, _schema(changes), added, mode="error", partition_by=list(changes.partition_by),
                 storage_options=dict(changes.place.options), commit_properties=_properties(note, retries=0),
             )  # fmt: skip
-        except DeltaError as error:
-            if "already exists" in str(error):
-                raise ConflictError(
-                    "another writer has made the table meanwhile", where=changes.place.shown,
-                    hint="Nothing was committed. Run the job again; with retries= it does so by itself.",
-                ) from error  # fmt: skip
-            raise
+    except ConflictError as error:  # it was made between the look for it and the commit
+        raise made from error
+    except SourceError as error:
+        if isinstance(error.__cause__, DeltaError) and "already exists" in str(error.__cause__):
+            raise made from error
+        raise
 
 
 def _overwrite(changes: TableChanges, added: list[AddAction], note: Note | None) -> None:

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.protocols import LoadRecord, SourceFile
 from ematix_core.backends.storage.folder import UnknownOutcomeError
-from ematix_core.errors import ConflictError, SourceError
+from ematix_core.errors import ConflictError, SourceError, TableMadeError
 from ematix_core.failpoint import failpoint
 
 if TYPE_CHECKING:
@@ -210,6 +210,10 @@ class History:
         except UnknownOutcomeError:
             self.uncertain = True
             raise
+        if not is_new and manifest.version == 1:
+            raise TableMadeError(
+                f"another writer has made the table {self.table} meanwhile", hint="Nothing was written; run it again."
+            )
         if not is_new:
             raise ConflictError(
                 f"another writer has committed version {manifest.version} of {self.table}",
