@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from ematix_core.backends import registry
 from ematix_core.backends.duck.arrow import noting, plain_batches, plain_schema, require_held
 from ematix_core.backends.duck.binding import values
-from ematix_core.backends.duck.connection import BATCH_ROWS, driver, open_duck, quote, relation, translated
+from ematix_core.backends.duck.connection import (
+    BATCH_ROWS,
+    driver,
+    open_duck,
+    quote,
+    relation,
+    table_of,
+    translated,
+)
 from ematix_core.backends.duck.functions import register
 from ematix_core.backends.duck.memory import make_room
 from ematix_core.backends.duck.renaming import as_asked
@@ -235,7 +243,7 @@ class FederatedSource(TableSource):
         """Return the query over empty tables."""
         for number, schema in enumerate(schemas):
             self._connection.register(NAME.format(number), schema.empty_table())
-        return relation(self._connection, asked.bound, values(asked.values))
+        return table_of(self._connection, asked.bound, values(asked.values))
 
     def _needs(self, asked: _Asked) -> Sequence[Need]:
         """Return what the query needs of each table: all, should DuckDB not find there what it looks for."""

@@ -39,7 +39,13 @@ CONDITION = st.sampled_from(
 )  # fmt: skip
 JOIN = st.sampled_from(("JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"))
 SELECT = st.sampled_from(
-    ("*", "a.id, b.t", "a.*, b.x AS other", "count(*) AS c", "a.t, count(DISTINCT b.n) AS c, max(b.x) AS m"),
+    (
+        "a.*, b.id AS bid, b.n AS bn, b.t AS bt, b.x AS bx",
+        "a.id, b.t",
+        "a.*, b.x AS other",
+        "count(*) AS c",
+        "a.t, count(DISTINCT b.n) AS c, max(b.x) AS m",
+    ),
 )
 SHAPE = st.sampled_from(
     ("{query}", "SELECT * FROM ({query}) AS q", "WITH q AS ({query}) SELECT * FROM q UNION ALL SELECT * FROM q")

@@ -13,7 +13,7 @@ from ematix_core.backends.delta.scan import Layout, Piece, scan
 from ematix_core.backends.delta.settings import settings_of
 from ematix_core.backends.duck.binding import values
 from ematix_core.backends.duck.connection import driver as duckdb
-from ematix_core.backends.duck.connection import open_duck, quote, relation, translated
+from ematix_core.backends.duck.connection import open_duck, quote, table_of, translated
 from ematix_core.backends.duck.groups import largest_group
 from ematix_core.backends.duck.memory import make_room, room_to_read
 from ematix_core.backends.duck.names import table_names
@@ -93,7 +93,7 @@ class DeltaSource(DuckSource):
         for schema, name in self._names(query):
             self._show(schema, name)
         with translated(sql, query.sql):
-            yield relation(self.connection, sql, values(dict(bound)))
+            yield table_of(self.connection, sql, values(dict(bound)))
 
     def _names(self, query: Query) -> tuple[TableReference, ...]:
         if not query.sql:

@@ -33,7 +33,7 @@ from ematix_core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -149,7 +149,6 @@ def relation(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
         found = connection.sql(sql, params=dict(parameters) or None)
     except driver().Error as error:
         raise _located(connection, sql, parameters, error) from cause_of(error)
-    _require_names(found.columns, sql)
     kinds = [str(kind) for kind in found.types]
     travels = [_travels_as(kind) for kind in kinds]
     if travels == kinds:
@@ -162,10 +161,14 @@ def relation(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
     )
 
 
-def _require_names(names: Sequence[str], sql: str) -> None:
-    """Raise SqlError for two columns with one name: DuckDB would call one otherwise later on, also by case alone."""
+def table_of(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]) -> DuckDBPyRelation:
+    """As `relation`, for a query whose rows become those of a table.
+
+    Raises SqlError for two columns with one name: DuckDB would call one otherwise later on, also by case alone.
+    """
+    found = relation(connection, sql, parameters)
     seen: dict[str, str] = {}
-    for name in names:
+    for name in found.columns:
         if (other := seen.get(name.lower())) is not None:
             both = f"{name!r}" if other == name else f"{other!r} and {name!r}, which DuckDB takes for one"
             raise SqlError(
@@ -173,6 +176,7 @@ def _require_names(names: Sequence[str], sql: str) -> None:
                 hint="Give one of them another name, with AS.",
             )  # fmt: skip
         seen[name.lower()] = name
+    return found
 
 
 def _travels_as(kind: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ematix_core.backends.duck.arrow import plain_batches, plain_schema
 from ematix_core.backends.duck.binding import values
-from ematix_core.backends.duck.connection import BATCH_ROWS, quote, relation, translated
+from ematix_core.backends.duck.connection import BATCH_ROWS, quote, table_of, translated
 from ematix_core.backends.duck.functions import register, release
 from ematix_core.backends.duck.memory import make_room, room_to_run
 from ematix_core.backends.duck.types import plain_columns
@@ -116,7 +116,7 @@ class DuckSource(TableSource):
         sql, bound = statement(query)
         try:
             with translated(sql, query.sql):
-                yield relation(self.connection, sql, values(dict(bound)))
+                yield table_of(self.connection, sql, values(dict(bound)))
         except SqlError as error:
             missing = re.match(r'Table with name "?(.*?)"? does not exist', error.what)
             if missing is None:

@@ -18,6 +18,7 @@ from ematix_core.backends.duck.connection import (
     open_duck,
     quote,
     relation,
+    table_of,
     translate,
     translated,
 )
@@ -90,7 +91,7 @@ class ObjectSource:
         """Return the columns that the query gives; reads footers, headers and samples, not the rows."""
         sql, parameters = self._prepare(query)
         with self._told(sql, query.sql):
-            return plain_schema(relation(self._opened(), sql, parameters).limit(0).to_arrow_reader(1).schema)
+            return plain_schema(table_of(self._opened(), sql, parameters).limit(0).to_arrow_reader(1).schema)
 
     def columns(self, query: Query) -> tuple[Column, ...]:
         """Return the columns that the query gives, without Arrow where their types are the usual ones."""
@@ -105,7 +106,7 @@ class ObjectSource:
     def _columns(self, query: Query) -> tuple[Column, ...]:
         sql, parameters = self._prepare(query)
         with self._told(sql, query.sql):
-            found = plain_columns(relation(self._opened(), sql, parameters))
+            found = plain_columns(table_of(self._opened(), sql, parameters))
         return found if found is not None else columns_from(self.schema(query))
 
     def read(self, query: Query) -> pa.RecordBatchReader:
