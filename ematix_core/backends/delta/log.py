@@ -180,8 +180,11 @@ class Snapshot:
 
 
 def is_table(place: Folder) -> bool:
-    """Say whether there is a Delta table in the folder; one whose making was cut short is none."""
-    return any(re.match(r"\d{20}\.", name) for name in place.names(LOG))
+    """Say whether there is a Delta table in the folder; one whose making was cut short, or is under way, is none.
+
+    A writer on a local disk first gives its entry another name, `00000000000000000000.json#1`.
+    """
+    return any(re.fullmatch(r"\d{20}\.[\w.-]+", name) for name in place.names(LOG))
 
 
 def entry_path(version: int) -> str:

@@ -58,3 +58,13 @@ def test_a_table_with_other_columns_is_drift(lake: Connection, monkeypatch: pyte
     with pytest.raises(DriftError, match="column 'more' that the table lacks"):
         load(lake, id=[2], more=["x"])
     assert rows(lake) == [{"id": 1}]
+
+
+def test_a_table_that_is_just_being_made_is_none_yet(tmp_path: Path) -> None:
+    """A writer on a local disk writes the first entry of the log under another name."""
+    log = tmp_path / "delta" / "t" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "00000000000000000000.json#1").write_text("{")
+    delta = ematix.DeltaConnection("delta", path=str(tmp_path / "delta"))
+    assert load(delta, id=[1]).inserted == 1
+    assert rows(delta) == [{"id": 1}]
