@@ -257,6 +257,8 @@ def newest(place: Folder) -> Snapshot | None:
         absent = isinstance(error, MissingSourceError) and not place.local  # it says so of an unreadable folder as well
         if absent or not is_table(place):
             return None
+        if isinstance(error, MissingSourceError):
+            return opened(place)  # it has been made since
         raise
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 import ematix_core as ematix
-from ematix_core.backends.delta import commit
+from ematix_core.backends.delta import commit, log
 from ematix_core.engine.attempt import Attempt
 from ematix_core.errors import DriftError
 from tests.servers.meanwhile import before
@@ -62,9 +62,16 @@ def test_a_table_with_other_columns_is_drift(lake: Connection, monkeypatch: pyte
 
 def test_a_table_that_is_just_being_made_is_none_yet(tmp_path: Path) -> None:
     """A writer on a local disk writes the first entry of the log under another name."""
-    log = tmp_path / "delta" / "t" / "_delta_log"
-    log.mkdir(parents=True)
-    (log / "00000000000000000000.json#1").write_text("{")
+    entries = tmp_path / "delta" / "t" / "_delta_log"
+    entries.mkdir(parents=True)
+    (entries / "00000000000000000000.json#1").write_text("{")
     delta = ematix.DeltaConnection("delta", path=str(tmp_path / "delta"))
     assert load(delta, id=[1]).inserted == 1
     assert rows(delta) == [{"id": 1}]
+
+
+def test_a_table_that_is_made_while_it_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    delta = ematix.DeltaConnection("delta", path=str(tmp_path / "delta"))
+    before(monkeypatch, log, "is_table", lambda: load(delta, "other", id=[1]))
+    assert load(delta, id=[2]).inserted == 1
+    assert rows(delta) == [{"id": 1}, {"id": 2}]
