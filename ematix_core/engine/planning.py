@@ -10,6 +10,7 @@ from ematix_core.engine.indexes import missing_index
 from ematix_core.engine.watermark import FILE_COLUMN
 from ematix_core.errors import DeclarationError, UnsupportedError, near
 from ematix_core.model.mode import Append, Scd2, Truncate
+from ematix_core.model.names import alike
 from ematix_core.model.table import Column, columns_from
 from ematix_core.query.local import DIALECT as DUCKDB
 from ematix_core.query.local import require_columns, schema_of
@@ -118,13 +119,9 @@ def plan_target(found: Situation) -> TargetPlan:
 
 def _require_names(columns: Sequence[Column], who: str, hint: str, *, folded: bool) -> None:
     """Raise UnsupportedError for two columns of one name; `folded`: case makes no difference."""
-    seen: dict[str, str] = {}
-    for name in (column.name for column in columns):
-        key = name.lower() if folded else name
-        if (other := seen.get(key)) is not None:
-            alike = "" if other == name else f" and {name!r}, between which case makes no difference"
-            raise UnsupportedError(f"{who} two columns named {other!r}{alike}", hint=hint)
-        seen[key] = name
+    if (two := alike((column.name for column in columns), folded=folded)) is not None:
+        beside = "" if two[0] == two[1] else f" and {two[1]!r}, between which case makes no difference"
+        raise UnsupportedError(f"{who} two columns named {two[0]!r}{beside}", hint=hint)
 
 
 def _check_watermark(found: Situation, resolved: Resolved) -> None:

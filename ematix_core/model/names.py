@@ -1,4 +1,4 @@
-"""Names as the store keeps them: of a limited length."""
+"""Names: of a limited length, as the store keeps them, and told apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ematix_core.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 LONGEST = 255
 """Characters. A name stands in indexes, and those of MySQL take little more in utf8mb4."""
@@ -31,3 +31,14 @@ def joined(names: Sequence[str]) -> str:
         shown -= 1
         whole = f"{', '.join(names[:shown])} and {len(names) - shown:,} more"
     return whole if len(whole) <= LONGEST else f"{len(names):,} jobs"
+
+
+def alike(names: Iterable[str], *, folded: bool) -> tuple[str, str] | None:
+    """Return the first two names that are one; `folded`: also those that differ in case only."""
+    seen: dict[str, str] = {}
+    for name in names:
+        key = name.lower() if folded else name
+        if key in seen:
+            return seen[key], name
+        seen[key] = name
+    return None

@@ -31,6 +31,7 @@ from ematix_core.errors import (
     SourceError,
     SqlError,
 )
+from ematix_core.model.names import alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -167,15 +168,11 @@ def table_of(connection: DuckDBPyConnection, sql: str, parameters: Mapping[str, 
     Raises SqlError for two columns with one name: DuckDB would call one otherwise later on, also by case alone.
     """
     found = relation(connection, sql, parameters)
-    seen: dict[str, str] = {}
-    for name in found.columns:
-        if (other := seen.get(name.lower())) is not None:
-            both = f"{name!r}" if other == name else f"{other!r} and {name!r}, which DuckDB takes for one"
-            raise SqlError(
-                f"the query has two columns named {both}", statement=sql,
-                hint="Give one of them another name, with AS.",
-            )  # fmt: skip
-        seen[name.lower()] = name
+    if (two := alike(found.columns, folded=True)) is not None:
+        both = f"{two[0]!r}" if two[0] == two[1] else f"{two[0]!r} and {two[1]!r}, which DuckDB takes for one"
+        raise SqlError(
+            f"the query has two columns named {both}", statement=sql, hint="Give one of them another name, with AS."
+        )
     return found
 
 
