@@ -34,7 +34,6 @@ def explain(*, names: tuple[str, ...], now: datetime | None, modules: tuple[str,
     For each condition: whether it is met, since when, and by what; then what will happen next. From what the store
     knows, as the scheduler decides. What is broken of the project is left out, as a scheduler does.
     """
-    from ematix_core.scheduler.facts import DOWNTIME
     from ematix_core.scheduler.triggers import Triggers
 
     project, wanted, problems = load_good(names, modules)
@@ -45,15 +44,15 @@ def explain(*, names: tuple[str, ...], now: datetime | None, modules: tuple[str,
         if name not in known:
             raise _unknown(name, known, project, problems)
     triggers = Triggers(known.values())
+    moment = now or current_time()
     with history() as store:
         last = 0
         for event in store.events():
             triggers.apply(event)
             last = event.id
-        away = store.idle_since(SCHEDULER_LEASE)
+        away = store.downtime(SCHEDULER_LEASE, moment)
         lost = {name: store.workflow_runs(workflow=name, status=Status.INTERRUPTED, limit=None) for name in wanted}
-    moment = now or current_time()
-    if away is not None and moment - away > DOWNTIME:  # as a scheduler notes that begins now
+    if away is not None:  # as a scheduler notes that begins now
         triggers.apply(Event(last + 1, EventKind.GAP, "", moment, started_at=away))
     found = [triggers.explain(name, moment, of_dead) for name, of_dead in lost.items()]
     if as_json:

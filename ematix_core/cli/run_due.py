@@ -20,6 +20,7 @@ from ematix_core.cli.scheduling import (
     scheduling_options,
 )
 from ematix_core.config.settings import Settings
+from ematix_core.model.duration import parse_duration
 from ematix_core.store import Status
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 \b
 * * * * *  cd /srv/shop && flow run-due      one line of a crontab is all it takes
+0 6 * * *  cd /srv/shop && flow run-due --every "1 day"
 flow run-due --now 2026-03-29T02:00:00Z      what a scheduler would start at that instant
 """
 
@@ -40,6 +42,13 @@ flow run-due --now 2026-03-29T02:00:00Z      what a scheduler would start at tha
 @module_option
 @scheduling_options
 @click.option("--now", "instant", metavar="TIME", help="The instant, ISO 8601 with a zone. Default: now.")
+@click.option(
+    "--every",
+    metavar="DURATION",
+    default="30 minutes",
+    show_default=True,
+    help="How often it is called. Twice as long without a call is a downtime.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for everything that happens on stderr.")
 @output_options
 def run_due(
@@ -49,6 +58,7 @@ def run_due(
     parallel: int | None,
     lock_wait: float,
     instant: str | None,
+    every: str,
     verbose: bool,
     as_json: bool,
 ) -> None:
@@ -66,6 +76,7 @@ def run_due(
     settings = Settings.load()
     chosen = modules_of(modules, settings)
     moment = _instant(instant)
+    absence = 2 * parse_duration(every, "--every").total_seconds()
     snapshot = load_snapshot(chosen, Path.cwd())
     report_problems(snapshot)
     if verbose:
@@ -78,7 +89,7 @@ def run_due(
 
     with scheduler_for(
         snapshot, chosen, settings, clock=lambda: moment, executor=executor, parallel=parallel, lock_wait=lock_wait,
-        observe=observe,
+        absence_seconds=absence, observe=observe,
     ) as (service, store):  # fmt: skip
         ends, listening = told[0]
         one_pass(service, store, listening)

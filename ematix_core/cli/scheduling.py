@@ -70,12 +70,13 @@ def scheduler_for(
     parallel: int | None,
     lock_wait: float,
     lease_seconds: float | None = None,
+    absence_seconds: float | None = None,
     observe: Callable[[SchedulerStore], Sequence[Observer]] = lambda _: (),
 ) -> Iterator[tuple[Scheduler, SchedulerStore]]:
     """Yield a scheduler and its store; what the options leave open, the settings say."""
     from ematix_core.scheduler.executors.choice import executor_of
     from ematix_core.scheduler.service import Options, Scheduler
-    from ematix_core.store import open_store
+    from ematix_core.store import ABSENCE, open_store
 
     configured = settings.scheduler
     with open_store(settings.store, now=clock) as store:
@@ -86,6 +87,7 @@ def scheduler_for(
         options = Options(
             holder=f"{socket.gethostname()}:{os.getpid()}", parallel=parallel or configured.parallel,
             pools=settings.pools, lease_seconds=lease_seconds or configured.lease_seconds,
+            absence_seconds=absence_seconds or ABSENCE,
             task_options={
                 "modules": tuple(modules), "directory": str(Path.cwd()), "store": settings.store,
                 "lock_wait": lock_wait,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ematix_core.store.records import EventKind
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
 
     Span = tuple[datetime, datetime]
     """A stretch of time from after the first moment up to and including the second."""
-
-
-DOWNTIME = timedelta(seconds=60)
-"""A shorter time without a scheduler is no downtime: it is the change from one to the next."""
 
 
 @dataclass(slots=True)

@@ -26,10 +26,13 @@ class Leadership:
     It counts as lost as soon as another scheduler may have it: a store that cannot be reached does not prolong it.
     """
 
-    def __init__(self, store: SchedulerStore, holder: str, seconds: float, lost: Callable[[], None]) -> None:
+    def __init__(
+        self, store: SchedulerStore, holder: str, seconds: float, absence: float, lost: Callable[[], None]
+    ) -> None:
         self._store = store
         self._holder = holder
         self._seconds = seconds
+        self._absence = absence
         self._lost = lost
         self._lease: Lease | None = None
         self._over = threading.Event()
@@ -43,7 +46,7 @@ class Leadership:
     def acquire(self) -> Lease | None:
         """Take the lease if nobody has it, and keep it from now on. Raises StoreError."""
         asked = time.monotonic()
-        self._lease = self._store.acquire_lease(SCHEDULER_LEASE, self._holder, self._seconds)
+        self._lease = self._store.acquire_lease(SCHEDULER_LEASE, self._holder, self._seconds, self._absence)
         if self._lease is not None:
             self._over = threading.Event()
             self._thread = threading.Thread(

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ematix_core.engine.slots import Slots
 from ematix_core.errors import AlreadyRunningError, LeaseLostError, StoreError
 from ematix_core.scheduler.execution import Executions
-from ematix_core.scheduler.facts import DOWNTIME
 from ematix_core.scheduler.firing import begin
 from ematix_core.scheduler.leadership import Leadership
 from ematix_core.scheduler.mailbox import Mailbox
 from ematix_core.scheduler.takeover import claim_unheard, take_over
 from ematix_core.scheduler.triggers import Triggers
-from ematix_core.store import EventKind, Status
+from ematix_core.store import ABSENCE, EventKind, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,12 +37,17 @@ _STORE_PAUSE = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a scheduler works. `poll_seconds`: how often it looks for what other processes wrote."""
+    """How a scheduler works.
+
+    `absence_seconds`: the next one may come so long after this one without that being a downtime. `poll_seconds`: how
+    often it looks for what other processes wrote.
+    """
 
     holder: str
     parallel: int = 8
     pools: Mapping[str, int] = field(default_factory=dict)
     lease_seconds: float = 10.0
+    absence_seconds: float = ABSENCE
     poll_seconds: float = 0.075
     task_options: Mapping[str, Any] = field(default_factory=dict)
     """What every Task is given: modules, directory, store, lock_wait."""
@@ -70,8 +74,9 @@ class Scheduler:
         self._observers = tuple(observers)
         self._inbox = Mailbox()
         self._leadership = Leadership(
-            store, options.holder, options.lease_seconds, lambda: self._inbox.put(self._lose_lead)
-        )
+            store, options.holder, options.lease_seconds, options.absence_seconds,
+            lambda: self._inbox.put(self._lose_lead),
+        )  # fmt: skip
         self._executions = Executions(
             store, executor, Slots(options.parallel, options.pools), task_options=options.task_options,
             tell_end=lambda key, ending: self._inbox.put(lambda: self._end(key, ending)), finished=_announce_end,
@@ -187,8 +192,8 @@ class Scheduler:
         token = lease.token
         _log.info("this scheduler is at work (token %d, %d units)", token, len(self._units))
         now = self._clock()
-        if lease.previous is not None and now - lease.previous > DOWNTIME:
-            self._store.gap(lease.previous, token=token)
+        if since := lease.downtime(now):
+            self._store.gap(since, token=token)
         self._triggers = Triggers(self._units.values())
         self._last_event = 0
         for observer in self._observers:

@@ -9,6 +9,7 @@ from ematix_core.store.log_handler import RunLogHandler, recording
 from ematix_core.store.opening import open_store
 from ematix_core.store.protocol import RunStore, SchedulerStore
 from ematix_core.store.records import (
+    ABSENCE,
     SCHEDULER_LEASE,
     Attempt,
     ConsumerState,
@@ -22,6 +23,7 @@ from ematix_core.store.records import (
 )
 
 __all__ = [
+    "ABSENCE",
     "SCHEDULER_LEASE",
     "Attempt",
     "ConsumerState",

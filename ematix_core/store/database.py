@@ -19,7 +19,7 @@ from ematix_core.store import servers, tables
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """All revisions in order: known without importing alembic, which takes a quarter of a second."""
 
 VERSION_TABLE = "ematix_store_version"

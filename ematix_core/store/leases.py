@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from ematix_core.store import servers
 from ematix_core.store.part import StorePart, utc_now
-from ematix_core.store.records import Lease
+from ematix_core.store.records import ABSENCE, Lease, downtime
 from ematix_core.store.tables import leases
 
 if TYPE_CHECKING:
@@ -29,18 +29,18 @@ class Leases(StorePart):
     Where there is none, leases end by this machine's clock, whatever the store was told to take for the time of day.
     """
 
-    def acquire_lease(self, name: str, holder: str, seconds: float) -> Lease | None:
+    def acquire_lease(self, name: str, holder: str, seconds: float, absence: float = ABSENCE) -> Lease | None:
         def take(connection: sa.Connection) -> Lease | None:
             found = connection.execute(_LOCKED, {"name": name}).one_or_none()
             now = _clock(connection)
             until = now + timedelta(seconds=seconds)
             if found is None:  # two may come here; one gets IntegrityError, and looks again
-                lease = Lease(name, holder, 1, until, None)
+                lease = Lease(name, holder, 1, until, None, absence, None)
                 connection.execute(_INSERT, vars(lease) | self._alive(connection))
             elif _is_held(found, now):
                 return None
             else:
-                lease = Lease(name, holder, found.token + 1, until, found.renewed_at)
+                lease = Lease(name, holder, found.token + 1, until, found.renewed_at, absence, found.absence)
                 connection.execute(_UPDATE, vars(lease) | self._alive(connection) | {"lease": name})
             return lease
 
@@ -65,10 +65,12 @@ class Leases(StorePart):
     def lease(self, name: str) -> Lease | None:
         return self._look(lambda connection: living_lease(connection, name))
 
-    def idle_since(self, name: str) -> datetime | None:
+    def downtime(self, name: str, now: datetime) -> datetime | None:
         def look(connection: sa.Connection) -> datetime | None:
             found = connection.execute(_BY_NAME, {"name": name}).one_or_none()
-            return None if found is None or _is_held(found, _clock(connection)) else found.renewed_at
+            if found is None or _is_held(found, _clock(connection)):
+                return None
+            return downtime(found.renewed_at, found.absence, now)
 
         return self._look(look)
 
@@ -81,7 +83,7 @@ def living_lease(connection: sa.Connection, name: str) -> Lease | None:
     found = connection.execute(_BY_NAME, {"name": name}).one_or_none()
     if found is None or not _is_held(found, _clock(connection)):
         return None
-    return Lease(found.name, found.holder, found.token, found.expires_at, found.previous)
+    return Lease(**{field.name: getattr(found, field.name) for field in fields(Lease)})
 
 
 def _clock(connection: sa.Connection) -> datetime:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from ematix_core.store.records import ABSENCE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
@@ -223,8 +225,11 @@ class RunStore(Protocol):
         """
         ...
 
-    def idle_since(self, name: str) -> datetime | None:
-        """Return when the last holder of a lease renewed it; None while somebody holds it, and before the first."""
+    def downtime(self, name: str, now: datetime) -> datetime | None:
+        """Return since when nobody holds a lease, if that is longer than its last holder may be away.
+
+        None while somebody holds it, and before the first.
+        """
         ...
 
     def note_consumer(self, state: ConsumerState) -> None:
@@ -258,9 +263,10 @@ class RunStore(Protocol):
 class SchedulerStore(RunStore, Protocol):
     """What a scheduler asks beyond: the lease that makes it the only one, and what it alone may write."""
 
-    def acquire_lease(self, name: str, holder: str, seconds: float) -> Lease | None:
+    def acquire_lease(self, name: str, holder: str, seconds: float, absence: float = ABSENCE) -> Lease | None:
         """Take the lease for so long if it is free, released or expired, with the next token; None when it is held.
 
+        `absence`: how many seconds after this holder the next one may come without that being a downtime.
         Times are the database server's where there is one, so hosts need not agree on the time of day.
         """
         ...

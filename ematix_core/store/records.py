@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -156,6 +156,9 @@ class Event:
 SCHEDULER_LEASE = "scheduler"
 """The name of the lease whose holder is the scheduler at work."""
 
+ABSENCE = 60.0
+"""So many seconds without a scheduler are no downtime: it is the change from one to the next."""
+
 
 @dataclass(frozen=True)
 class Lease:
@@ -171,6 +174,20 @@ class Lease:
     expires_at: datetime
     previous: datetime | None
     """When the holder before last renewed it: since then nobody was at work. None for the first holder ever."""
+    absence: float | None
+    """How many seconds the next holder may come later than this one leaves without that being a downtime."""
+    previous_absence: float | None
+    """The same of the holder before; None when that did not say, or was none."""
+
+    def downtime(self, now: datetime) -> datetime | None:
+        """Return since when nobody was at work when this holder began; None when that was no downtime."""
+        return downtime(self.previous, self.previous_absence, now)
+
+
+def downtime(left: datetime | None, absence: float | None, now: datetime) -> datetime | None:
+    """Return when the last holder of a lease left, if that is longer ago than it may be (default: ABSENCE)."""
+    allowed = timedelta(seconds=ABSENCE if absence is None else absence)
+    return left if left is not None and now - left > allowed else None
 
 
 @dataclass(frozen=True)

@@ -249,4 +249,7 @@ leases = Table(
     Column("expires_at", UtcDateTime, nullable=False),
     Column("renewed_at", UtcDateTime, nullable=False),
     Column("previous", UtcDateTime),
+    # NULL by processes of before revision 0005.
+    Column("absence", Double),
+    Column("previous_absence", Double),
 )

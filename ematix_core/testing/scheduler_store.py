@@ -243,11 +243,12 @@ class LeaseConformance(StoreFixtures):
     """The lease, and the token that fences off who has lost it."""
 
     def test_lease_has_one_holder_at_a_time(self, store: SchedulerStore) -> None:
+        later = datetime.now(UTC) + timedelta(days=1)
         assert store.lease("x") is None
-        assert store.idle_since("x") is None
+        assert store.downtime("x", later) is None
         first = store.acquire_lease("x", "a", 60)
         assert first is not None
-        assert store.idle_since("x") is None
+        assert store.downtime("x", later) is None
         assert store.lease("x") == first
         assert (first.holder, first.token, first.previous) == ("a", 1, None)
         assert store.acquire_lease("x", "b", 60) is None
@@ -273,9 +274,10 @@ class LeaseConformance(StoreFixtures):
         assert renewed is not None
         time.sleep(0.6)
         assert store.lease("x") is None
-        idle = store.idle_since("x")
+        idle = store.downtime("x", renewed.expires_at + timedelta(seconds=60))
         assert idle is not None
         assert idle < renewed.expires_at
+        assert store.downtime("x", idle + timedelta(seconds=60)) is None
         assert store.renew_lease(renewed, 0.1) is not None  # nobody has taken it
         time.sleep(0.2)
         second = store.acquire_lease("x", "b", 60)
@@ -284,6 +286,20 @@ class LeaseConformance(StoreFixtures):
         assert first.expires_at - timedelta(seconds=0.3) < second.previous < second.expires_at - timedelta(seconds=60)
         assert store.renew_lease(renewed, 60) is None
         assert store.lease("x") == second
+
+    def test_a_holder_says_how_long_nobody_may_be_at_work(self, store: SchedulerStore) -> None:
+        first = store.acquire_lease("x", "a", 60, absence=3600)
+        assert first is not None
+        assert store.lease("x") == first
+        store.release_lease(first)
+        second = store.acquire_lease("x", "b", 60)
+        assert second is not None
+        left = second.previous
+        assert left is not None
+        assert second.downtime(left + timedelta(minutes=59)) is None
+        assert second.downtime(left + timedelta(minutes=61)) == left
+        store.release_lease(second)
+        assert store.downtime("x", left + timedelta(hours=1)) is not None
 
     def test_writes_of_a_lost_lease_are_refused_and_leave_nothing(self, store: SchedulerStore) -> None:
         old = lead(store, "a")

@@ -54,6 +54,16 @@ def test_a_tick_starts_a_run_once(world: World) -> None:
     assert world.statuses("nightly") == ["succeeded", "succeeded"]
 
 
+@pytest.mark.parametrize(("minutes", "runs"), [(5, 8), (20, 6), (35, 0)])
+def test_passes_that_come_when_they_should_are_no_downtime(world: World, minutes: int, runs: int) -> None:
+    declared = ematix.workflow("quarterly", jobs=[job("a")], schedule="*/15 * * * *", catchup="none")
+    world.clock.move(minutes=1)
+    for _ in range(120 // minutes + 1):
+        run_due(world.scheduler(declared, absence_seconds=30 * 60), world.store)
+        world.clock.move(minutes=minutes, seconds=7)
+    assert world.statuses("quarterly") == ["succeeded"] * runs
+
+
 def test_a_clock_that_is_set_back_starts_nothing_twice(world: World) -> None:
     scheduler = world.scheduler(ematix.workflow("hourly", jobs=[job("a")], schedule="0 * * * *"))
     scheduler.try_to_lead()
