@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from ematix_core.model.table import Column
 
+_SHOWN = 60
+"""Characters of a text that an error shows."""
+
 
 class Feed:
     """Wraps the reader that a driver's bulk load pulls from.
@@ -107,9 +110,12 @@ def _require_length(array: pa.Array[Any], column: Column) -> None:
     most = column.type.parameters.get("length")
     if most is None:
         return
-    longest = pc.max(pc.utf8_length(cast("pa.StringArray", array))).as_py() or 0
+    lengths = pc.utf8_length(cast("pa.StringArray", array))
+    longest = pc.max(lengths).as_py() or 0
     if longest > most:
+        text = array[lengths.index(longest).as_py()].as_py()
         raise ConversionError(
-            f"column {column.name!r} is {column.type.label()} and a value has {longest} characters",
-            hint="Declare a longer String, or Text.",
+            f"column {column.name!r} is {column.type.label()} and a value has {longest} characters: "
+            f"{text[:_SHOWN]!r}{'...' if longest > _SHOWN else ''}",
+            hint="Shorten it in the query or by a normalizer, or give the column a longer type.",
         )

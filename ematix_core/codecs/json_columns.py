@@ -30,6 +30,10 @@ _AS_TEXT = frozenset({"string", "date", "time", "timestamp", "timestamp_tz", "uu
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 
+EXACT_DOUBLES = 2**53 - 1
+"""Whole numbers up to it, and down to its opposite, are doubles that stand for no other whole number."""
+
+
 class MisfitError(ValueError):
     """A value does not fit its column. Never leaves the package."""
 
@@ -37,6 +41,13 @@ class MisfitError(ValueError):
 def is_whole(kind: type[ColumnType]) -> bool:
     """Say whether the type is one of whole numbers."""
     return kind.kind in _WHOLE
+
+
+def beyond_doubles(numbers: Values) -> bool:
+    """Say whether there is a number in whose place a double may stand for another one."""
+    ends = compute.min_max(numbers)
+    lowest, highest = ends["min"].as_py(), ends["max"].as_py()
+    return highest is not None and (lowest < -EXACT_DOUBLES or highest > EXACT_DOUBLES)
 
 
 def parsed_type(kind: type[ColumnType]) -> pa.DataType | None:
@@ -130,7 +141,11 @@ def _decoded(texts: Values) -> Values:
 
 @dataclass(frozen=True)
 class JsonColumn:
-    """A column of JSON messages. Texts in a `loose` one take values of other kinds as their JSON text."""
+    """A column of JSON messages.
+
+    `loose`: nobody declared it. Texts take values of other kinds as their JSON text, and doubles no whole number that
+    they do not hold.
+    """
 
     name: str
     type: type[ColumnType]

@@ -6,22 +6,23 @@ is left of that, a few messages each time, is read the exact way, which says wha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from ematix_core.codecs import json_fast
-from ematix_core.codecs.arrays import Values, arrow, compute
+from ematix_core.codecs.arrays import Values, arrow
 from ematix_core.codecs.json_columns import JsonColumn, refuse_unsupported
 from ematix_core.codecs.json_exact import ExactRows
 from ematix_core.codecs.json_inference import Found, found_in_messages, found_in_table, merged
 from ematix_core.codecs.protocols import Decoded, Undecodable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
+    import pyarrow as pa
+
+    from ematix_core.codecs.protocols import ReadAs
     from ematix_core.model.table import Column
-    from ematix_core.types import ColumnType
 
 FEW = 32
 """Messages that are read exactly rather than halved again; a call of the fast way costs about as much."""
@@ -94,39 +95,34 @@ class InferringJsonDecoder:
 
     def __init__(self) -> None:
         self._found = Found()
-        self._before: Mapping[str, type[ColumnType]] = {}
+        self._read_as: ReadAs = lambda _, found: found
 
-    def remember(self, types: Mapping[str, type[ColumnType]]) -> None:
-        """Read columns of these names as if values of these types had been seen: a decoder before this one saw them."""
-        self._before = types
+    def go_by(self, read_as: ReadAs) -> None:
+        """Read the values of a field as the type that `read_as` tells of its name and of the type found in them."""
+        self._read_as = read_as
 
     def decode(self, values: pa.BinaryArray | pa.LargeBinaryArray) -> Decoded:
+        columns = self._columns()
         if not len(values):
-            return decode(values, self._found.columns())
-        known = [column for column in self._found.columns() if json_fast.can_read([column])]
-        table = json_fast.parse(values, known, unexpected="infer")
-        if table is not None and merged(self._found, found_in_table(table, values)) == self._found:
-            rows = json_fast.rows_of(table, self._found.columns())
+            return decode(values, columns)
+        table = json_fast.parse(values, columns, unexpected="infer") if json_fast.can_read(columns) else None
+        if table is not None and not self._shows_more(table, columns, values):
+            rows = json_fast.rows_of(table, columns)
             if rows is not None:
                 return Decoded(rows)
         self._learn(values)
-        self._found = self._found.widened_by(self._before)
-        return decode(values, self._found.columns())
+        return decode(values, self._columns())
 
-    def apart(
-        self, values: pa.BinaryArray | pa.LargeBinaryArray, wanted: Mapping[str, Sequence[type[ColumnType]]]
-    ) -> Decoded | None:
-        """Read messages again, without those in which a field is of none of the types wanted for it: these are bad.
+    def _columns(self) -> tuple[JsonColumn, ...]:
+        found = self._found.columns()
+        return tuple(replace(column, type=self._read_as(column.name, column.type)) for column in found)
 
-        What was known of such a field is found anew. None when no message is bad, or each of them is.
-        """
-        bad = tuple(_misfits(values, 0, wanted))
-        if len(bad) in {0, len(values)}:
-            return None
-        self._found = self._found.without_types(wanted)
-        numbers = pa.array(range(len(values)), pa.int64())
-        among = compute.is_in(numbers, value_set=pa.array([one.row for one in bad], pa.int64()))
-        return Decoded(self.decode(values.filter(compute.invert(among))).rows, bad)
+    def _shows_more(self, table: pa.Table, columns: Sequence[JsonColumn], values: Values) -> bool:
+        """Say whether there are fields, or values of types, that were not found before."""
+        of_target = [
+            now.name for now, found in zip(columns, self._found.columns(), strict=True) if now.type is not found.type
+        ]
+        return merged(self._found, found_in_table(table.drop_columns(of_target), values)) != self._found
 
     def _learn(self, values: Values) -> None:
         """Widen what is known by these messages; those that cannot be read tell nothing."""
@@ -139,20 +135,3 @@ class InferringJsonDecoder:
             half = len(values) // 2
             self._learn(values[:half])
             self._learn(values[half:])
-
-
-def _misfits(values: Values, start: int, wanted: Mapping[str, Sequence[type[ColumnType]]]) -> Iterator[Undecodable]:
-    """Yield those of the messages, the first of which has the number `start`, with a field of none of these types."""
-    table = json_fast.parse(values, (), unexpected="infer")
-    if table is not None and found_in_table(table, values).misfit(wanted) is None:
-        return
-    if len(values) > FEW:
-        half = len(values) // 2
-        yield from _misfits(values[:half], start, wanted)
-        yield from _misfits(values[half:], start + half, wanted)
-        return
-    for number, message in enumerate(values.to_pylist(), start):
-        found = found_in_messages([message])
-        if (name := found.misfit(wanted)) is not None:
-            kinds = " or ".join(kind.label() for kind in wanted[name])
-            yield Undecodable(number, f"field {name!r} is {found.types[name].label()}, and the target takes {kinds}")

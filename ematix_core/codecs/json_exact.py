@@ -132,8 +132,10 @@ def build(values: list[Any], kind: type[ColumnType], *, loose: bool = False) -> 
     nested = _NESTED.get(kind.kind)
     if nested is not None:
         return nested(values, kind, loose=loose)
-    if loose and kind.kind == "text":
-        return _texts([v if v is None or type(v) is str else text_of(v) for v in values])
+    if loose and kind.kind in {"text", "string"}:
+        return finished(_texts([v if v is None or type(v) is str else text_of(v) for v in values]), kind)
+    if loose and kind.kind == "double":
+        values = [None if v is None else _held(v) for v in values]
     return finished(_leaves([None if v is None else _leaf(v, kind) for v in values], kind), kind)
 
 
@@ -188,6 +190,13 @@ def _leaf(value: Any, kind: type[ColumnType]) -> Any:  # noqa: ANN401 - from a J
 def _double(digits: str) -> float:
     value = float(digits)
     return value if math.isfinite(value) else _misfit("it is beyond the range of the type")
+
+
+def _held(value: Any) -> Any:  # noqa: ANN401 - a parsed JSON value
+    """Return the value, which is no whole number that a double has no place for."""
+    if isinstance(value, Number) and value.lstrip("-").isdigit() and int(float(value)) != int(value):
+        _misfit("a double does not hold it exactly")
+    return value
 
 
 def _decimal(value: object, scale: int) -> Decimal:

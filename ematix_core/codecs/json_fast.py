@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.json as arrow_json
 
 from ematix_core.codecs.arrays import Values, arrow, compute
-from ematix_core.codecs.json_columns import MisfitError, batch_of, finished, parsed_type
+from ematix_core.codecs.json_columns import MisfitError, batch_of, beyond_doubles, finished, parsed_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +112,8 @@ def rows_of(table: pa.Table, columns: Sequence[JsonColumn]) -> pa.RecordBatch | 
     for column in columns:
         array: Values = table.column(column.name).combine_chunks()
         if not column.nullable and array.null_count:
+            return None
+        if column.loose and pa.types.is_float64(array.type) and beyond_doubles(array):
             return None
         try:
             arrays.append(finished(array, column.type))

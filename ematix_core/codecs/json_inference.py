@@ -16,23 +16,20 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from ematix_core.codecs.arrays import Values, compute
-from ematix_core.codecs.json_columns import JsonColumn
+from ematix_core.codecs.json_columns import EXACT_DOUBLES, JsonColumn, beyond_doubles
 from ematix_core.codecs.json_exact import Number, parse
 from ematix_core.types import Array, BigInt, Boolean, Double, Numeric, Struct, Text, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ematix_core.types import ColumnType
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
-_EXACT = 2**53 - 1
-"""Whole numbers up to it, and down to its opposite, are doubles that stand for no other whole number."""
 _WIDE: type[ColumnType] = Numeric[19, 0]
-"""Stands for BigInt in what was found when there are numbers beyond `_EXACT`; the column is BigInt."""
-_PLAIN = (BigInt, Double, Boolean, Text)
+"""Stands for BigInt in what was found when there are numbers beyond `EXACT_DOUBLES`; the column is BigInt."""
 _LONG_NUMBER = r"[:,\[\s]-?[0-9]{16,}\s*[,}\]]"
-"""A whole number that may be beyond `_EXACT`, in JSON; a text can look the same."""
+"""A whole number that may be beyond `EXACT_DOUBLES`, in JSON; a text can look the same."""
 
 
 @dataclass(frozen=True)
@@ -44,27 +41,6 @@ class Found:
     def columns(self) -> tuple[JsonColumn, ...]:
         """Return the columns, which take NULL, and other kinds of values where they are Text."""
         return tuple(JsonColumn(name, _read_as(kind), loose=True) for name, kind in self.types.items())
-
-    def without_types(self, names: Collection[str]) -> Found:
-        """Return the same columns, those with these names as if each had only been null."""
-        return Found({name: Unknown if name in names else kind for name, kind in self.types.items()})
-
-    def widened_by(self, types: Mapping[str, type[ColumnType]]) -> Found:
-        """Return the same columns, each wide enough for values of these types too, of those that are found in JSON."""
-        return Found(
-            {
-                name: widened(types[name], kind) if types.get(name) in _PLAIN else kind
-                for name, kind in self.types.items()
-            }
-        )
-
-    def misfit(self, wanted: Mapping[str, Sequence[type[ColumnType]]]) -> str | None:
-        """Return the name of a column that is of none of the types wanted for it, nor beside their values."""
-        for name, kinds in wanted.items():
-            found = self.types.get(name, Unknown)
-            if all(_read_as(widened(kind, found)) is not kind for kind in kinds):
-                return name
-        return None
 
 
 def _read_as(kind: type[ColumnType]) -> type[ColumnType]:
@@ -124,7 +100,7 @@ def _of_array(array: Values) -> type[ColumnType]:
         fields = tuple((inner.name, _of_array(values)) for inner, values in zip(kind, array.flatten(), strict=True))
         return Struct[fields] if fields else Unknown
     if pa.types.is_int64(kind):
-        return _WIDE if _beyond(array) else BigInt
+        return _WIDE if beyond_doubles(array) else BigInt
     named = {"bool": Boolean, "double": Double, "null": Unknown}
     return named.get(str(kind), Text)  # a timestamp is a text that looks like one
 
@@ -134,13 +110,7 @@ def _may_be_bent(array: Values) -> bool:
         return _may_be_bent(array.flatten())
     if pa.types.is_struct(array.type):
         return any(map(_may_be_bent, array.flatten()))
-    return pa.types.is_float64(array.type) and _beyond(array)
-
-
-def _beyond(numbers: Values) -> bool:
-    ends = compute.min_max(numbers)
-    lowest, highest = ends["min"].as_py(), ends["max"].as_py()
-    return highest is not None and (lowest < -_EXACT or highest > _EXACT)
+    return pa.types.is_float64(array.type) and beyond_doubles(array)
 
 
 def found_in_messages(messages: Sequence[bytes]) -> Found:
@@ -178,4 +148,4 @@ def _of_digits(digits: str) -> type[ColumnType]:
         return Double if math.isfinite(float(digits)) else Text
     if len(digits) >= 25 or not _LOWEST <= int(digits) <= _HIGHEST:  # noqa: PLR2004 - more digits than 64 bits have
         return Text
-    return BigInt if abs(int(digits)) <= _EXACT else _WIDE
+    return BigInt if abs(int(digits)) <= EXACT_DOUBLES else _WIDE

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 from ematix_core.model.format import Format
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
+
+    from ematix_core.types import ColumnType
+
+    ReadAs = Callable[[str, type[ColumnType]], type[ColumnType]]
+    """Tells as which type to read the values of a field in which values of a type were found."""
 
 __all__ = ["Decoded", "Decoder", "Encoder", "Format", "Undecodable"]
 
@@ -32,7 +39,7 @@ class Decoded:
     bad: tuple[Undecodable, ...] = ()
 
 
-# A decoder that finds the columns in the messages also has `apart` and `remember`, see `InferringJsonDecoder`.
+# A decoder that finds the columns in the messages also has `go_by`, see `InferringJsonDecoder`.
 class Decoder(Protocol):
     """Reads messages. For one thread at a time: it may keep what it has learned of earlier messages."""
 

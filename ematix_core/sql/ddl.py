@@ -228,6 +228,9 @@ class _Drift:
         if widens(column.type, old.type) and not self._wanted.declared:
             self.plan.notes.append(f"{change}: every value fits")
             return replace(column, type=old.type)
+        if self._is_limit(column, old):
+            self.plan.notes.append(f"{change}: a longer text fails the load")
+            return replace(column, type=old.type)
         if not widens(old.type, column.type):
             raise DriftError(
                 f"{change}, which is narrower or another kind of type",
@@ -235,6 +238,11 @@ class _Drift:
                 hint=f"Cast it in the query or declare it as {old.type.label()}; values are never bent to fit.",
             )
         return self._wider(column, old, change)
+
+    def _is_limit(self, column: Column, old: Column) -> bool:
+        """Say whether the table only limits the length of texts. Few sources know of any: values are held to it."""
+        told = self._wanted.declared or self._on_drift == "evolve"
+        return column.type is Text and old.type.kind == "string" and not told
 
     def _wider(self, column: Column, old: Column, change: str) -> Column:
         if self._on_drift == "warn":
@@ -246,7 +254,7 @@ class _Drift:
             raise DriftError(
                 f"{change}, which is wider",
                 where=self._where,
-                hint="Set on_drift='evolve' to widen the table's column.",
+                hint="Set on_drift='evolve' to widen the table's column, or 'warn' to keep it for values that fit.",
             )
         if not self._dialect.ddl:
             return column

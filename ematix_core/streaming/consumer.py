@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 from ematix_core.backends.stream_protocols import RetainingSource
-from ematix_core.errors import ConversionError, DriftError, EmatixError
+from ematix_core.errors import ConversionError, EmatixError
 from ematix_core.failpoint import failpoint
 from ematix_core.streaming.control import Landed
 from ematix_core.streaming.delivery import require_positions
@@ -21,7 +21,7 @@ from ematix_core.streaming.positions import Noted, moved
 from ematix_core.streaming.reading import reading_of
 from ematix_core.streaming.shaping import Shaping
 from ematix_core.streaming.sifting import unloadable
-from ematix_core.streaming.text_types import types_of_target
+from ematix_core.streaming.text_types import read_as, types_of_target
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,6 +63,7 @@ class Consumer:
         self._open = ExitStack()
         self._at: dict[str, Position] = {}
         self._next_note = self._next_look = 0.0
+        self._of_target = False
         self._held: list[pa.Table] = []  # letters that wait for the first rows, before which nothing can be noted
 
     def __enter__(self) -> Self:
@@ -101,7 +102,7 @@ class Consumer:
             keeps=not self._landing.by_offsets, alone=self._stream.keeps_state,
         )  # fmt: skip
         self._at = self._polling.begin(self._noted)
-        self._reading.remember(self._types)
+        self._go_by_target()
         self._begun(until)
         ended = False
         while not ended and not self._control.stopping:
@@ -192,6 +193,14 @@ class Consumer:
         # Told first: the rows are loaded, also when the group, which has others by now, refuses the positions.
         self._acknowledge(after)
         failpoint("stream.commit.after")
+        if not self._of_target:
+            self._go_by_target()  # the table may have been made just now
+
+    def _go_by_target(self) -> None:
+        """Have types that are found in messages go with those of the target's columns, once there are any."""
+        if self._types is not None and (types := self._types()):
+            self._reading.go_by(read_as(types, self._landing.target.dialect))
+            self._of_target = True
 
     def _loaded(
         self, rows: pa.Table, raw: pa.Table, letters: list[pa.Table], after: Positions
@@ -201,27 +210,13 @@ class Consumer:
         while True:
             try:
                 return self._landing.land(self._parcel(rows, letters, after), self._source), rows
-            except DriftError as error:
-                rows, bad = self._apart(rows, raw, error)
             except EmatixError as error:
                 if self._stream.on_error == "fail" or not is_of_data(error):
                     raise
                 bad = unloadable(rows, self._shaping, self._landing, error, looking)
-                rows = without(rows, bad)
+            rows = without(rows, bad)
             letters.append(letters_of(raw, list(bad), list(bad.values()), payload=self._reading.payload))
             raw = without(raw, bad)
-
-    def _apart(self, rows: pa.Table, raw: pa.Table, error: DriftError) -> tuple[pa.Table, dict[int, str]]:
-        """Return rows that go with the target's types, where only some messages do not, and why those do not.
-
-        Raises the error when none of the messages goes with them, and where the stream says its types itself.
-        """
-        stream = self._stream
-        if stream.on_error != "fail" and not stream.transform_sql and not stream.enrich:
-            wanted = self._landing.wanted(rows)
-            if wanted and (apart := self._reading.apart(raw, wanted)) is not None:
-                return apart
-        raise error
 
     def _looking(self) -> Looking:
         """Return what is called between the attempts of a search for bad records."""

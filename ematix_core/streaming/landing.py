@@ -25,11 +25,10 @@ from ematix_core.model.table import TableDef, columns_from
 from ematix_core.strategies.plan import Fill
 from ematix_core.streaming.lacking import follows_messages, lacking, with_nulls
 from ematix_core.streaming.letters import check_letters, keep_letters, letters_table
-from ematix_core.streaming.misfits import wanted_types
 from ematix_core.streaming.positions import Noted, OffsetBookkeeping, PositionBookkeeping, noted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     import pyarrow as pa
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from ematix_core.model.job import Target as Declared
     from ematix_core.model.stream import Stream
     from ematix_core.model.table import Column
-    from ematix_core.types import ColumnType
 
 _HOLD_SECONDS = 5.0
 """How long a file that admits one process is kept open while there is always more to load."""
@@ -204,13 +202,6 @@ class Landing:
         wanted = {column.name for column in table.columns} if isinstance(table, TableDef) else set()
         wanted |= set(mode.beside()) if isinstance(mode, Merge | Scd2) else set()
         return rows.select([name for name in rows.schema.names if name not in ADDED or name in wanted])
-
-    def wanted(self, rows: pa.Table) -> Mapping[str, Sequence[type[ColumnType]]]:
-        """Return the types that the target takes, of each column of the rows whose type it does not take."""
-        target = self._taken()
-        with target.inspect() as session:
-            existing = session.columns(self._declared.name) or ()
-        return wanted_types(columns_from(self.own(rows).schema), existing, target.dialect)
 
     def plan(self, rows: pa.Table) -> TargetPlan:
         """Return how rows of these columns are loaded; changes nothing."""

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ematix_core.errors import BadRowError
 from ematix_core.streaming.letters import letters_of, letters_of_left_out
-from ematix_core.streaming.poison import without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection
 
     import pyarrow as pa
 
-    from ematix_core.backends.protocols import WantedType
     from ematix_core.backends.stream_protocols import Polled
-    from ematix_core.codecs.protocols import Decoded, Decoder
+    from ematix_core.codecs.protocols import Decoder, ReadAs
     from ematix_core.codecs.registry import Registry
-    from ematix_core.types import ColumnType
 
 
 @dataclass(frozen=True)
@@ -76,27 +73,10 @@ class Reading:
         rows = pa.Table.from_batches([decoded.rows])
         return Records(_beside(rows, raw, {self.payload, *self._told}), raw, letters, skipped)
 
-    def apart(
-        self, raw: pa.Table, wanted: Mapping[str, Sequence[type[ColumnType]]]
-    ) -> tuple[pa.Table, dict[int, str]] | None:
-        """Return the rows of the messages whose fields go with the types wanted, and the errors of others by number.
-
-        None where types are not found in the messages, where no message is bad, and where each of them is.
-        """
-        import pyarrow as pa
-
-        apart = getattr(self._decoder, "apart", None)
-        decoded: Decoded | None = apart(raw.column(self.payload).combine_chunks(), wanted) if apart else None
-        if decoded is None:
-            return None
-        bad = {one.row: one.error for one in decoded.bad}
-        rows = pa.Table.from_batches([decoded.rows])
-        return _beside(rows, without(raw, bad), {self.payload, *self._told}), bad
-
-    def remember(self, types: Callable[[], Mapping[str, WantedType]] | None) -> None:
-        """Have types that are found in messages go with those of the target's columns, as `types` tells them."""
-        if types is not None and (remember := getattr(self._decoder, "remember", None)) is not None:
-            remember({name: wanted.type for name, wanted in types().items()})
+    def go_by(self, read_as: ReadAs) -> None:
+        """Have values whose types are found in messages read as `read_as` tells."""
+        if (go_by := getattr(self._decoder, "go_by", None)) is not None:
+            go_by(read_as)
 
     def close(self) -> None:
         """Release the registry."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ematix_core as ematix
-from ematix_core.errors import BadRowError
+from ematix_core.errors import BadRowError, ConversionError
 from tests.servers.reach import database, execute
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 COLUMNS = "id integer, small smallint, n decimal(12, 2), day date"
 TABLES = {
-    "postgres": f"CREATE TABLE t ({COLUMNS}, name text, at timestamp, ok boolean)",
-    "mysql": f"CREATE TABLE t ({COLUMNS}, name longtext, at datetime(6), ok int)",
+    "postgres": f"CREATE TABLE t ({COLUMNS}, name varchar(10), at timestamp(0), ok boolean)",
+    "mysql": f"CREATE TABLE t ({COLUMNS}, name varchar(10), at datetime, ok int)",
 }
 HEADER = ("id", "small", "n", "name", "at", "day", "ok")
 ROWS = [
@@ -36,6 +36,11 @@ def written(folder: Path, form: str, rows: list[tuple[str, ...]]) -> None:
         ]
         lines = ["{" + ", ".join(f'"{key}": {value}' for key, value in one.items()) + "}" for one in objects]
     (folder / f"a.{form}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMATIX_STORE", f"sqlite:///{tmp_path}/runs.db")
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
@@ -65,4 +70,10 @@ def test_files_fit_a_table_that_is_there(tmp_path: Path, kind: str, form: str) -
             written(tmp_path, form, [("4", value, *ROWS[0][2:])])
             with pytest.raises(BadRowError, match=rf"'small'.* line {2 if form == 'csv' else 1}\)(.|\n)*{value}"):
                 job.run()
+        written(tmp_path, form, [(*ROWS[0][:4], "2024-01-02 10:00:00.5", *ROWS[0][5:])])
+        with pytest.raises(BadRowError, match="'at'"):
+            job.run()
+        written(tmp_path, form, [(*ROWS[0][:3], "a longer text", *ROWS[0][4:])])
+        with pytest.raises(ConversionError, match=r"'name' is String\[10\] and a value has 13 characters: 'a longer"):
+            job.run()
         assert len(execute(url, "SELECT id FROM t")) == len(ROWS)

@@ -12,8 +12,9 @@ INTEGERS = ("BIGINT", "HUGEINT", "UHUGEINT", "BIGNUM")
 _SMALLER = ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _PATTERNS = dict.fromkeys((*INTEGERS, *_SMALLER), _WHOLE) | {
     "DATE": _DAY, "TIMESTAMP": _NO_ZONE, "TIME": _NO_ZONE,  # an offset would be cut
+    "TIMESTAMP_S": r"[^:]*(:[0-9:\s]*(\.0*)?\s*)?", "TIMESTAMP_MS": r"[^:]*(:[0-9:\s]*(\.[0-9]{0,3}0*)?\s*)?",
 }  # fmt: skip
-_USUAL = {"TIMESTAMP": "2024-12-31 10:00:00", "TIME": "10:00:00"}
+_USUAL = dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS"), "2024-12-31 10:00:00") | {"TIME": "10:00:00"}
 """What nearly all texts are as long as, with the last colon at the same place: there is no room for an offset."""
 _SCALE = re.compile(r"DECIMAL\(\d+, ?(\d+)\)")
 

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT")
 _FRACTIONS = ("FLOAT", "DOUBLE")
 _NUMBERS = frozenset({*_WHOLE, *_FRACTIONS})
+_COARSE = frozenset({"TIMESTAMP_S", "TIMESTAMP_MS"})
 _DAYS = frozenset({"DATE", "TIMESTAMP"})
 _INSTANTS = frozenset({"TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"})
-_SCALARS = frozenset({"BOOLEAN", "BIGNUM", "UHUGEINT", "TIME", "UUID", "VARCHAR"}) | _NUMBERS | _DAYS | _INSTANTS
+_SCALARS = frozenset({"BOOLEAN", "BIGNUM", "UHUGEINT", "TIME", "UUID", "VARCHAR"}).union(
+    _NUMBERS, _DAYS, _COARSE, _INSTANTS
+)
 _DECIMAL = re.compile(r"DECIMAL\(.*\)")
 
 
@@ -93,4 +96,4 @@ def _reads(wanted: str, found: str, *, exact: bool) -> bool:
         return decimal or wanted in _NUMBERS
     if found in _FRACTIONS:
         return decimal or wanted in (_NUMBERS if exact else _FRACTIONS)
-    return found in _DAYS and wanted in (_INSTANTS if found == "TIMESTAMP" else _INSTANTS | _DAYS)
+    return found in _DAYS and wanted in _COARSE | (_INSTANTS if found == "TIMESTAMP" else _INSTANTS | _DAYS)

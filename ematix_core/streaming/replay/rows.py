@@ -15,7 +15,7 @@ from ematix_core.streaming.opening import open_reading, open_source
 from ematix_core.streaming.poison import without
 from ematix_core.streaming.shaping import Shaping
 from ematix_core.streaming.sifting import unloadable
-from ematix_core.streaming.text_types import types_of_target
+from ematix_core.streaming.text_types import read_as, types_of_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +86,8 @@ def opened(env: Environment, stream: Stream, target: Target) -> Iterator[Again]:
                 hint="Mend them at the source and consume again with --from, or load them by a job.",
             )
         landing = stack.enter_context(Landing(env, stream, target, Cancellation(), slot="replay"))
-        reading.remember(types_of_target(stream, target, landing))
+        if (types := types_of_target(stream, target, landing)) is not None:
+            reading.go_by(read_as(types(), landing.target.dialect))
         yield Again(reading, shaping, landing)
 
 

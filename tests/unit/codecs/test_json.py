@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -245,55 +246,65 @@ def test_rows_must_have_the_columns_of_the_encoder() -> None:
         writer.encode(pa.record_batch([pa.array([None], pa.int8())], names=["x"]))
 
 
-def apart(*messages: str, **wanted: tuple[type[types.ColumnType], ...]) -> tuple[list[Any], list[int]] | None:
-    """Return the values of `x` and the numbers of the bad messages, by a decoder that has read them all before."""
+def into(kind: type[types.ColumnType], *batches: list[str]) -> tuple[list[Any], list[str]]:
+    """Return the values of `x` and the errors by a decoder whose target has a column `x` of that type."""
     reading = InferringJsonDecoder()
-    values = pa.array([message.encode() for message in messages], pa.binary())
-    assert reading.decode(values).bad == ()
-    found = reading.apart(values, wanted)
-    return None if found is None else (found.rows.column("x").to_pylist(), [one.row for one in found.bad])
+    reading.go_by(lambda name, found: kind if name == "x" else found)
+    done = [reading.decode(pa.array([message.encode() for message in batch], pa.binary())) for batch in batches]
+    rows = pa.Table.from_batches([one.rows for one in done])
+    return rows.column("x").to_pylist(), [f"{one.row}: {one.error}" for part in done for one in part.bad]
 
 
-def test_messages_apart_from_the_wanted_types_are_told_and_the_others_keep_their_digits() -> None:
+def test_a_field_is_read_as_the_type_of_its_target_and_the_others_keep_their_digits() -> None:
     messages = [f'{{"x": {9007199254740993 + number}}}' for number in range(200)]
-    messages[3:6] = ['{"x": "7"}', '{"x": null}', "{}"]
+    messages[3:6] = ['{"x": "a"}', '{"x": null}', "{}"]
     messages[100] = '{"x": 1.5}'
-    found = apart(*messages, x=(types.BigInt,))
-    assert found is not None
-    values, bad = found
-    assert bad == [3, 100]
+    values, bad = into(types.BigInt, messages)
+    assert bad == [
+        "3: field 'x': \"a\" does not fit BigInt: it is no number",
+        "100: field 'x': 1.5 does not fit BigInt: it is no whole number",
+    ]
     assert values[2:6] == [9007199254740995, None, None, 9007199254740999]
     assert values[-1] == 9007199254741192
 
 
-def test_whole_numbers_go_with_doubles_as_long_as_these_hold_them() -> None:
-    messages = ('{"x": 1.5}', '{"x": 2}', '{"x": 9007199254740993}', '{"x": true}')
-    assert apart(*messages, x=(types.Double,)) == ([1.5, 2.0], [2, 3])
+def test_doubles_take_whole_numbers_as_long_as_they_hold_them() -> None:
+    whole = ['{"x": 3}'], ['{"x": 9007199254740992}', '{"x": 9007199254740993}', '{"x": 1e300}'], ['{"x": null}']
+    values, bad = into(types.Double, *whole)
+    assert values == [3.0, 9007199254740992.0, 1e300, None]
+    assert bad == ["1: field 'x': 9007199254740993 does not fit Double: a double does not hold it exactly"]
 
 
-def test_lists_and_objects_go_with_those_that_hold_them() -> None:
-    kind: Any = types.Array[types.BigInt]
-    assert apart('{"x": [1, 2]}', '{"x": []}', '{"x": [1.5]}', '{"x": 1}', x=(kind,)) == ([[1, 2], []], [2, 3])
-
-
-def test_nothing_is_apart_when_all_messages_are_or_none_is() -> None:
-    assert apart('{"x": "a"}', '{"x": "b"}', x=(types.BigInt,)) is None
-    assert apart('{"x": 1}', '{"x": 2}', x=(types.BigInt,)) is None
+def test_texts_take_other_values_as_long_as_they_hold_them() -> None:
+    assert into(types.Text, ['{"x": 7}', '{"x": true}', '{"x": {"a": [1.50]}}']) == (["7", "true", '{"a":[1.50]}'], [])
+    values, bad = into(types.String[3], ['{"x": 1234}', '{"x": 7}'], ['{"x": "abc"}'])
+    assert (values, bad) == (["7", "abc"], ["0: field 'x': 1234 does not fit String[3]: it has more than 3 characters"])
 
 
 @pytest.mark.parametrize(
-    ("message", "value"),
-    [('{"x": 3}', 3.0), ('{"x": null}', None), ('{"x": 9007199254740993}', "9007199254740993"), ('{"x": "a"}', "a")],
+    ("kind", "messages", "values", "bad"),
+    [
+        (types.Integer, ["1", "3000000000", "2.0"], [1, 2], [1]),
+        (types.Numeric[6, 2], ["1", "2.5", '"3.25"', "1.005"], [Decimal(1), Decimal("2.5"), Decimal("3.25")], [3]),
+        (types.Date, ['"2026-01-31"', '"31.1.2026"', "5"], [date(2026, 1, 31)], [1, 2]),
+        (types.Array[types.Integer], ["[1, 2]", "[]", "[1.5]", "1"], [[1, 2], []], [2, 3]),
+        (types.Struct[("a", types.SmallInt)], ['{"a": 1}', "{}", '{"a": 70000}'], [{"a": 1}, {"a": None}], [2]),
+    ],
 )
-def test_a_decoder_remembers_what_another_one_found(message: str, value: object) -> None:
-    reading = InferringJsonDecoder()
-    reading.remember({"x": types.Double, "y": types.BigInt, "day": types.Date})
-    rows = reading.decode(pa.array([message.encode()], pa.binary())).rows
-    assert rows.to_pylist() == [{"x": value}]
+def test_values_of_several_batches_are_read_as_the_type_of_the_target(
+    kind: type[types.ColumnType], messages: list[str], values: list[object], bad: list[int]
+) -> None:
+    texts = [f'{{"y": 1, "x": {message}}}' for message in messages]
+    at_once, errors = into(kind, texts)
+    assert (at_once, [int(error.partition(":")[0]) for error in errors]) == (values, bad)
+    one_by_one, errors = into(kind, *([text] for text in texts))
+    assert (one_by_one, len(errors)) == (values, len(bad))
 
 
-def test_what_is_remembered_as_text_takes_other_values() -> None:
+def test_a_new_field_beside_one_of_the_target_is_found() -> None:
     reading = InferringJsonDecoder()
-    reading.remember({"x": types.Text})
-    values = pa.array([b'{"x": 7}', b'{"x": true}', b'{"x": "a"}'], pa.binary())
-    assert reading.decode(values).rows.column("x").to_pylist() == ["7", "true", "a"]
+    reading.go_by(lambda name, found: types.Integer if name == "x" else found)
+    reading.decode(pa.array([b'{"x": 1}'], pa.binary()))
+    rows = reading.decode(pa.array([b'{"x": 2, "y": 2.5}'], pa.binary())).rows
+    assert rows.to_pylist() == [{"x": 2, "y": 2.5}]
+    assert rows.schema.field("x").type == pa.int32()

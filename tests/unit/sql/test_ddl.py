@@ -177,6 +177,24 @@ def test_schema_becomes_a_prefix_where_there_are_none(dialect: Dialect, name: Ta
     assert placed(name, dialect) == kept
 
 
+@pytest.mark.parametrize(
+    ("on_drift", "kept"), [("error", String[5]), ("warn", String[5]), ("add", String[5]), ("evolve", Text)]
+)
+def test_text_goes_into_a_column_that_limits_its_length(on_drift: str, kept: type[ColumnType]) -> None:
+    rows = Wanted(TABLE, (Column("v", Text),), declared=False)
+    plan = plan_ddl(rows, (Column("v", String[5]),), registry.dialect("postgres"), on_drift)
+    assert [column.type for column in plan.columns] == [kept]
+    assert bool(plan.statements) == (on_drift == "evolve")
+
+
+def test_a_longer_text_and_a_declared_one_do_not_fit_a_shorter_column() -> None:
+    for rows in (
+        Wanted(TABLE, (Column("v", String[6]),), declared=False), Wanted(TABLE, (Column("v", Text),), declared=True)
+    ):  # fmt: skip
+        with pytest.raises(DriftError, match=r"String\[5\] in the table"):
+            plan_ddl(rows, (Column("v", String[5]),), SQLITE, "error")
+
+
 def test_key_of_a_type_that_cannot_be_indexed_has_one_that_can_and_is_no_drift_later() -> None:
     dialect = replace(SQLITE, name="mysql", key_types={"text": "VARCHAR(20)"})
     rows = Wanted(TABLE, (Column("k", Text), Column("v", Text)), merge_key=("k",), declared=False)

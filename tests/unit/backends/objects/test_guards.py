@@ -60,3 +60,16 @@ def test_a_time_is_bent_when_it_has_an_offset(kind: str, zone: str) -> None:
         ).fetchall()
     assert [text for text, said in found if said is not bool(zone.strip())] == []
     assert found or zone  # those that DuckDB does not take at all are told by the cast
+
+
+@pytest.mark.parametrize(("kind", "digits"), [("TIMESTAMP_S", 0), ("TIMESTAMP_MS", 3)])
+@pytest.mark.parametrize("fraction", ["", ".", ".0", ".000000", ".5", ".123", ".1230", ".1234"])
+def test_a_time_is_bent_when_its_fraction_is_too_fine(kind: str, digits: int, fraction: str) -> None:
+    texts = [f"2024-12-31{mark}10:00:00{fraction}" for mark in " T"]
+    offsets = [f"{text}+02" for text in texts]
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            f"SELECT {bent('text', kind)} FROM (SELECT unnest($texts) AS text)", {"texts": texts + offsets}
+        ).fetchall()
+    fine = len(fraction.strip(".").rstrip("0")) > digits
+    assert found == [(fine,), (fine,), (True,), (True,)]

@@ -29,6 +29,11 @@ TEXTS = (
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMATIX_STORE", f"sqlite:///{tmp_path}/runs.db")
+
+
 @pytest.fixture
 def memory() -> Connection:
     return ematix.MemoryConnection("m")
