@@ -98,6 +98,11 @@ class Dialect:
     """One line for the support table: how rows are loaded fast."""
     limits: Mapping[str, int] = field(default_factory=dict)
 
+    def _hint(self, kind: type[ColumnType], column: str) -> str:
+        if kind.kind in {"array", "map", "struct"} and "json" in self.types:
+            return f"Make it JSON in the query, with to_json({column}), or declare the column as JSON."
+        return "Cast it in the job's query, or declare another type for the column."
+
     def key_type(self, kind: type[ColumnType], *, column: str) -> str:
         """Return the SQL type for a column of a key. Raises UnsupportedError naming the column when there is none."""
         return self.key_types.get(kind.kind) or self.sql_type(kind, column=column)
@@ -109,7 +114,7 @@ class Dialect:
         if template is None or not self._fits(kind):
             raise UnsupportedError(
                 f"{self.name} cannot hold column {column!r} of type {kind.label()}",
-                hint="Cast it in the job's query, or declare another type for the column.",
+                hint=self._hint(kind, column),
             )
         for name in ("item", "key", "value"):
             if name in parameters:

@@ -77,3 +77,23 @@ def test_files_fit_a_table_that_is_there(tmp_path: Path, kind: str, form: str) -
         with pytest.raises(ConversionError, match=r"'name' is String\[10\] and a value has 13 characters: 'a longer"):
             job.run()
         assert len(execute(url, "SELECT id FROM t")) == len(ROWS)
+
+
+@pytest.mark.parametrize("on_bad_rows", ["fail", "quarantine"])
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_objects_and_lists_fit_columns_of_json(tmp_path: Path, form: str, on_bad_rows: Any) -> None:  # noqa: ANN401 - an option
+    lines = {
+        "jsonl": '{"id": 1, "tags": {"a": 1}, "list": [1, 2], "n": 5}\n{"id": 2, "tags": null, "list": "x"}\n',
+        "csv": 'id,tags,list,n\n1,"{""a"": 1}","[1, 2]",5\n2,,"""x""",\n',
+    }
+    (tmp_path / f"a.{form}").write_text(lines[form], encoding="utf-8")
+    files = ematix.ObjectStoreConnection("files", path=str(tmp_path))
+    with database("postgres") as url:
+        execute(url, "CREATE TABLE t (id integer, tags jsonb, list jsonb, n jsonb)")
+        job = ematix.job(
+            name="t", source_connection=files, source_table=f"a.{form}", target="t", on_bad_rows=on_bad_rows,
+            target_connection=ematix.PostgresConnection("to", url=url),
+        )(lambda: None)  # fmt: skip
+        assert job.run().inserted == 2
+        found = execute(url, "SELECT id, tags::text, list::text, n::text FROM t ORDER BY id")
+        assert [tuple(row) for row in found] == [(1, '{"a": 1}', "[1, 2]", "5"), (2, None, '"x"', None)]

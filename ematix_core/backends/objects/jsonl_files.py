@@ -89,7 +89,7 @@ class JsonlGroup:
         """Return the expression that takes a column out of a good line."""
         kind, path = self.types[name], literal(f'$."{name}"')
         if kind == "JSON":
-            return f"json_extract(line, {path})"
+            return f"CASE WHEN json_type(line, {path}) <> 'NULL' THEN json_extract(line, {path}) END"
         if _is_nested(kind):
             return f"CAST(json_extract(line, {path}) AS {kind})"
         return f"CAST(json_extract_string(line, {path}) AS {kind})"

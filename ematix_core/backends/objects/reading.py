@@ -57,6 +57,8 @@ class Reading:
         conversion takes more than that, such as a timestamp at midnight for a date.
         """
         wanted = dict(self.kinds).get(name, found)
+        if wanted == "JSON":  # which objects and lists are too
+            return wanted
         if found not in _SCALARS | {"JSON"} or wanted == found:
             return found
         fits = _holds(wanted, found) if name in self.evolving else _reads(wanted, found, exact=name in self.exact)
