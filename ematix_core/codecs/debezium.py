@@ -28,6 +28,8 @@ from ematix_core.sql.widening import widens
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ematix_core.codecs.protocols import ReadAs
+
 _OPS = ("c", "u", "d", "r")
 _NAMES = ("insert", "update", "delete", "snapshot")
 _DELETE = "d"
@@ -84,6 +86,11 @@ class DebeziumDecoder:
         self._reader = reader
         self._declared = bool(columns)
         self._columns = {column.name: column for column in columns}
+
+    def go_by(self, read_as: ReadAs) -> None:
+        """Read fields whose types are found in the messages as `read_as` tells; see `InferringJsonDecoder`."""
+        if (go_by := getattr(self._reader, "go_by", None)) is not None:
+            go_by(read_as)
 
     def decode(self, values: pa.BinaryArray | pa.LargeBinaryArray) -> Decoded:
         found, bad = self._reader.read(values)

@@ -23,8 +23,11 @@ from ematix_core.codecs.wire import Head, UnreadableError, groups
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ematix_core.codecs.protocols import ReadAs
     from ematix_core.model.format import Format
 
+_ROWS = ("before", "after")
+_OF_TEXT = frozenset({"text", "string", "uuid", "date", "time", "timestamp", "timestamp_tz"})
 _SCHEMA, _PAYLOAD = b'{"schema":', b',"payload":'
 _OTHERWISE = r'^\s*\{\s*"(?:schema|payload)"\s*:'
 _DECODER = json.JSONDecoder()
@@ -37,6 +40,22 @@ class JsonEnvelopes:
         self._declared = tuple(declared_field(column, format.decimals) for column in format.declared)
         self._inferring = InferringJsonDecoder()
         self._known: dict[str, tuple[ConnectField, ...] | str] = {}
+
+    def go_by(self, read_as: ReadAs) -> None:
+        """Read fields of rows whose types are found as `read_as` tells."""
+
+        def told(name: str, found: type[types.ColumnType]) -> type[types.ColumnType]:
+            kind = read_as(name, found)
+            # A text may be the bytes of a decimal, or stand for a value that was left out.
+            return found if found is types.Text and kind.kind not in _OF_TEXT else kind
+
+        def of_row(name: str, found: type[types.ColumnType]) -> type[types.ColumnType]:
+            if name not in _ROWS or found.kind != "struct":
+                return found
+            fields = tuple((inner, told(inner, kind)) for inner, kind in found.parameters["fields"])
+            return found if fields == found.parameters["fields"] else types.Struct.__class_getitem__(fields)
+
+        self._inferring.go_by(of_row)
 
     def read(self, values: Values) -> tuple[list[Envelopes], dict[int, str]]:
         """Return the events, and the messages that are none."""
@@ -89,12 +108,12 @@ class JsonEnvelopes:
         decoded = self._inferring.decode(values)
         rows = decoded.rows
         fields: dict[str, type[types.ColumnType]] = {}
-        for name in ("before", "after"):
+        for name in _ROWS:
             side = rows.schema.get_field_index(name)
             kind = types.from_arrow(rows.schema.field(side).type) if side >= 0 else types.Unknown
             for inner, of in kind.parameters.get("fields", ()):
                 fields[inner] = widened(fields[inner], of) if inner in fields else of
-        for name in ("before", "after", "source", "op"):
+        for name in (*_ROWS, "source", "op"):
             if name not in rows.schema.names:
                 rows = rows.append_column(name, arrow.nulls(rows.num_rows, types.Text.to_arrow()))
         rows = rows.set_column(rows.schema.get_field_index("op"), "op", rows.column("op").cast(types.Text.to_arrow()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ematix_core.codecs import json_fast
 from ematix_core.codecs.arrays import Values, arrow
-from ematix_core.codecs.json_columns import JsonColumn, refuse_unsupported
+from ematix_core.codecs.json_columns import JsonColumn, parsed_type, refuse_unsupported
 from ematix_core.codecs.json_exact import ExactRows
 from ematix_core.codecs.json_inference import Found, found_in_messages, found_in_table, merged
 from ematix_core.codecs.protocols import Decoded, Undecodable
@@ -119,10 +119,11 @@ class InferringJsonDecoder:
 
     def _shows_more(self, table: pa.Table, columns: Sequence[JsonColumn], values: Values) -> bool:
         """Say whether there are fields, or values of types, that were not found before."""
-        of_target = [
-            now.name for now, found in zip(columns, self._found.columns(), strict=True) if now.type is not found.type
-        ]
-        return merged(self._found, found_in_table(table.drop_columns(of_target), values)) != self._found
+        both = zip(columns, self._found.columns(), strict=True)
+        of_target = {now.name: parsed_type(now.type) for now, found in both if now.type is not found.type}
+        if any(table.schema.field(name).type != kind for name, kind in of_target.items()):
+            return True  # a field of an object
+        return merged(self._found, found_in_table(table.drop_columns(list(of_target)), values)) != self._found
 
     def _learn(self, values: Values) -> None:
         """Widen what is known by these messages; those that cannot be read tell nothing."""

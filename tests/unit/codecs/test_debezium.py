@@ -114,6 +114,19 @@ def test_events_without_a_schema_and_declared_columns_are_as_they_stand() -> Non
     assert (first["placed"], first["total"], first["any_digits"]) == (20487, "BOI=", {"scale": 4, "value": "ALxhTg=="})
 
 
+def test_events_without_a_schema_go_by_the_types_of_the_target() -> None:
+    reading = decoder(Format("json", envelope="debezium"), topic="t")
+    wanted = {"id": types.Integer, "price": types.Numeric[8, 2], "tags": types.JSON, "total": types.Numeric[8, 2]}
+    reading.go_by(lambda name, found: wanted.get(name) or found)  # type: ignore[attr-defined] # not of every decoder
+    rows = [{"id": 1, "price": 1.5, "tags": "a"}, {"id": 2, "price": 2, "tags": "b", "total": "1234"}]
+    events = [event("c", None, rows[0]), event("u", rows[0], rows[1]), event("d", {"id": 3_000_000_000}, None)]
+    reading.decode(pa.array([written(events[0])], pa.binary()))
+    done = reading.decode(pa.array([written(value) for value in events[1:]], pa.binary()))
+    assert [one.row for one in done.bad] == [1]
+    assert done.rows.select(["id", "price", "tags", "total"]).to_pylist() == [rows[1] | {"price": Decimal(2)}]
+    assert done.rows.schema.field("id").type == pa.int32()
+
+
 @pytest.mark.parametrize("kind", ["postgres", "mysql"])
 def test_the_source_s_order_is_that_of_the_log(kind: str) -> None:
     rows = read(recorded(f"{kind}.schema")).rows.to_pylist()

@@ -308,3 +308,12 @@ def test_a_new_field_beside_one_of_the_target_is_found() -> None:
     rows = reading.decode(pa.array([b'{"x": 2, "y": 2.5}'], pa.binary())).rows
     assert rows.to_pylist() == [{"x": 2, "y": 2.5}]
     assert rows.schema.field("x").type == pa.int32()
+
+
+def test_a_new_field_of_an_object_of_the_target_is_found() -> None:
+    kind: Any = types.Struct[("a", types.Integer)]
+    reading = InferringJsonDecoder()
+    reading.go_by(lambda _, found: kind if dict(found.parameters["fields"]).keys() == {"a"} else found)
+    assert reading.decode(pa.array([b'{"x": {"a": 1}}'], pa.binary())).rows.schema.field("x").type == kind.to_arrow()
+    rows = reading.decode(pa.array([b'{"x": {"a": 2, "b": true}}'], pa.binary())).rows
+    assert rows.to_pylist() == [{"x": {"a": 2, "b": True}}]
