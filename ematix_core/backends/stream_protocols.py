@@ -137,6 +137,10 @@ class StreamSource(Protocol):
         ...
 
 
+SAMPLE = PollLimits(rows=1_000, bytes=1 << 20, seconds=2.0)
+"""How much is looked at to tell what records are like."""
+
+
 @runtime_checkable
 class SampledSource(Protocol):
     """A source that would change something by being read, and can show some rows without."""

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ematix_core.cli.consume import chosen
 from ematix_core.cli.consuming import HEADERS, row
+from ematix_core.cli.exit_codes import FAILED
 from ematix_core.cli.history import history
 from ematix_core.cli.options import ListByDefault, names_argument, project_options
 from ematix_core.cli.output import local_time, print_json, print_table
+from ematix_core.errors import EmatixError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from ematix_core.store.records import ConsumerState
+    from ematix_core.streaming.result import StreamPlan
+
+_Told = TypeVar("_Told")
 
 EXAMPLES = """\
 \b
@@ -58,35 +66,63 @@ def list_(*, every: bool, modules: tuple[str, ...], as_json: bool) -> None:
 def show(*, names: tuple[str, ...], modules: tuple[str, ...], as_json: bool) -> None:
     """Show what a stream does, which delivery that makes, and how its consumers fare.
 
-    Connects to look at the source's first records and at the targets; changes nothing.
+    Connects to look at the source's first records and at the targets; changes nothing. Exit code 1 when what a stream
+    does cannot be told; how its consumers fare is shown all the same.
     """
     from ematix_core.streaming.retention import retained
 
     project, declared = chosen(names, modules)
-    plans = [one.plan(project) for one in declared]
-    kept = {one.name: retained(one, project) for one in declared}
+    plans = {one.name: _told(partial(one.plan, project)) for one in declared}
+    kept = {one.name: _told(partial(retained, one, project)) for one in declared}
     with history() as store:
         found = {one.name: store.consumers(one.name) for one in declared}
     if as_json:
         documents = [
-            {**plan.to_dict(), "retained": kept[plan.stream], "consumers": [c.to_dict() for c in found[plan.stream]]}
-            for plan in plans
+            {
+                **({"stream": name, "error": str(plan)} if isinstance(plan, EmatixError) else plan.to_dict()),
+                "retained": {} if isinstance(kept[name], EmatixError) else kept[name],
+                "consumers": [c.to_dict() for c in found[name]],
+            }
+            for name, plan in plans.items()
         ]
         print_json({"streams": documents})
-        return
-    for plan in plans:
+    else:
+        for name, plan in plans.items():
+            _show(name, plan, kept[name], found[name])
+    if any(isinstance(one, EmatixError) for one in (*plans.values(), *kept.values())):
+        click.get_current_context().exit(FAILED)
+
+
+def _told(tell: Callable[[], _Told]) -> _Told | EmatixError:
+    """Return what is told, or why it cannot be."""
+    try:
+        return tell()
+    except EmatixError as error:
+        return error
+
+
+def _show(
+    name: str, plan: StreamPlan | EmatixError, kept: Mapping[str, str] | EmatixError, found: Sequence[ConsumerState]
+) -> None:
+    if isinstance(plan, EmatixError):
+        click.echo(f"stream {name}")
+        click.secho(f"  what it does cannot be told: {plan}", fg="red")
+    else:
         click.echo(str(plan))
-        for target, what in kept[plan.stream].items():
+    if isinstance(kept, EmatixError):
+        click.secho(f"  what is kept for it cannot be told: {kept}", fg="red")
+    else:
+        for target, what in kept.items():
             click.echo(f"  kept for {target}: {what}")
-        for state in found[plan.stream]:
-            click.echo(
-                f"  consumer of {state.target}: {state.status}, process {state.pid} on {state.host}, since "
-                f"{local_time(state.started_at)}, {state.stats.get('records', 0):,} records"
-            )
-            if state.error:
-                click.secho(f"    {state.error}", fg="red")
-            for partition, place in state.stats.get("positions", {}).items():
-                click.echo(f"    at {partition}: {place}")
+    for state in found:
+        click.echo(
+            f"  consumer of {state.target}: {state.status}, process {state.pid} on {state.host}, since "
+            f"{local_time(state.started_at)}, {state.stats.get('records', 0):,} records"
+        )
+        if state.error:
+            click.secho(f"    {state.error}", fg="red")
+        for partition, place in state.stats.get("positions", {}).items():
+            click.echo(f"    at {partition}: {place}")
 
 
 @streams.command("state")

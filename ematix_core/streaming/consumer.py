@@ -7,8 +7,8 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
-from ematix_core.backends.stream_protocols import RetainingSource
-from ematix_core.errors import ConversionError, EmatixError
+from ematix_core.backends.stream_protocols import SAMPLE, RetainingSource, SampledSource
+from ematix_core.errors import BadRowError, ConversionError, EmatixError, SourceError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.streaming.control import Landed
 from ematix_core.streaming.delivery import require_positions
@@ -64,6 +64,7 @@ class Consumer:
         self._at: dict[str, Position] = {}
         self._next_note = self._next_look = 0.0
         self._of_target = False
+        self._refused: EmatixError | None = None
         self._held: list[pa.Table] = []  # letters that wait for the first rows, before which nothing can be noted
 
     def __enter__(self) -> Self:
@@ -101,6 +102,7 @@ class Consumer:
             self._env, self._source, self._stream, group_of(self._stream, self._target), until, control=self._control,
             keeps=not self._landing.by_offsets, alone=self._stream.keeps_state,
         )  # fmt: skip
+        self._require_fit()
         self._at = self._polling.begin(self._noted)
         self._go_by_target()
         self._begun(until)
@@ -152,10 +154,18 @@ class Consumer:
 
     def _gathered(self) -> list[Records]:
         """Poll until a micro-batch is full, its time is over, or there is nothing for a moment."""
+        if self._refused is not None:
+            raise self._refused
         found: list[Records] = []
         rows, size, began = 0, 0, time.monotonic()
         while not self._control.stopping:
-            polled = self._polling.poll(rows, size, began)
+            try:
+                polled = self._polling.poll(rows, size, began)
+            except (SourceError, UnsupportedError) as error:  # such as for a TRUNCATE
+                if not found or isinstance(error, BadRowError):
+                    raise
+                self._refused = error  # raised when what came before it is loaded
+                break
             failpoint("stream.poll.after")
             if polled is None:
                 break
@@ -196,6 +206,13 @@ class Consumer:
         if not self._of_target:
             self._go_by_target()  # the table may have been made just now
 
+    def _require_fit(self) -> None:
+        """Raise what the target has against the source's rows before a beginning makes the server keep its log."""
+        if isinstance(self._source, RetainingSource) and isinstance(self._source, SampledSource) and not self._noted():
+            polled = self._source.sample(SAMPLE)
+            if polled is not None:
+                self._landing.plan(self._shaping.shaped(self._reading.read(polled).rows))
+
     def _go_by_target(self) -> None:
         """Have types that are found in messages go with those of the target's columns, once there are any."""
         if self._types is not None and (types := self._types()):
@@ -234,12 +251,17 @@ class Consumer:
             _log.info("stream %s: its positions are in the target, and not at the source: %s", self._stream.name, error)
 
     def _idle(self) -> None:
-        """Note positions that moved without rows, now and then, where the source's system keeps all behind them."""
+        """Note positions that moved without rows, now and then, where the source's system keeps all behind them.
+
+        So too where a stream that begins with what comes now has begun: the next consumer is to go on there.
+        """
         import pyarrow as pa
 
         after = self._source.positions()
         changed = moved(self._at, after)
-        if not isinstance(self._source, RetainingSource) or not changed or time.monotonic() < self._next_note:
+        begun = self._stream.start == "latest" and any(name not in self._at for name in changed)
+        wanted = changed and (begun or isinstance(self._source, RetainingSource))
+        if not wanted or time.monotonic() < self._next_note:
             return
         if self._landing.notes_without_rows():
             self._landing.land(Parcel(pa.table({}), None, Noted(self._before(changed)), Noted(changed)), self._source)

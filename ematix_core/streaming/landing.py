@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 import time
 from contextlib import ExitStack
@@ -56,6 +57,9 @@ class Parcel:
     after: Noted
 
 
+_log = logging.getLogger(__name__)
+
+
 class _TrialError(Exception):
     """Rolls a trial back."""
 
@@ -81,6 +85,7 @@ class Landing:
         self._slot = slot
         self.state = ""
         """The name of the state that the target had noted when it was last asked for positions."""
+        self._made = False  # whether the last load made its table
         self.sent = False
         """Whether the last transaction had the source's own positions in it."""
         self.scope = f"{stream.name}:{target.name}"
@@ -231,6 +236,12 @@ class Landing:
         failpoint("stream.land.before")
         if parcel.rows.schema.names:
             result = self._load(parcel.rows, books, load_id, at, finish)
+            if self._made and parcel.before.positions:
+                _log.warning(
+                    "stream %s: table %s was not there, and is made anew: it begins with the rows behind the positions "
+                    "that were noted. Consume with --from earliest to load all again.",
+                    self._stream.name, self._declared.name,
+                )  # fmt: skip
         else:
             result = self._noted(books, finish)
         self.sent = isinstance(books, OffsetBookkeeping) and books.sent
@@ -248,7 +259,8 @@ class Landing:
                 watermark=None, rows=self._stream_of(rows), finish=finish,
             )  # fmt: skip
             result = Load(session, task).run()
-        if plan.existing is None or plan.plan.warnings:
+        self._made = plan.existing is None
+        if self._made or plan.plan.warnings:
             self._plan = None  # the table is another one now
         return result
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ematix_core.backends.stream_protocols import PollLimits, SampledSource
+from ematix_core.backends.stream_protocols import SAMPLE, SampledSource
 from ematix_core.config.settings import Settings
 from ematix_core.engine.cancel import Cancellation
 from ematix_core.engine.environment import Environment
@@ -19,6 +20,7 @@ from ematix_core.streaming.opening import open_reading, open_source
 from ematix_core.streaming.poison import is_of_data, without
 from ematix_core.streaming.result import StreamPlan, TargetStreamPlan
 from ematix_core.streaming.shaping import Shaping
+from ematix_core.streaming.text_types import read_as, types_of_target
 from ematix_core.streaming.windows.stage import WindowStage
 
 if TYPE_CHECKING:
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from ematix_core.model.join import Join
     from ematix_core.model.stream import Stream
     from ematix_core.model.window import Window
-
-_SAMPLE = PollLimits(rows=1_000, bytes=1 << 20, seconds=2.0)
 
 
 def plan_stream(
@@ -46,14 +46,9 @@ def plan_stream(
 
 
 def _planned(env: Environment, stream: Stream) -> StreamPlan:
-    shaping = Shaping(env, stream)
-    try:
-        rows = _sample(env, stream) if stream.join is None else _joined(env, stream, stream.join)
-        shaped = None if rows is None else _shaped(stream, shaping, rows)
-    finally:
-        shaping.close()
-    if stream.window is not None:
-        shaped = _windowed(env, stream.window, stream.functions, shaped)
+    first = next(iter(stream.targets), None)
+    shaped = _rows(env, stream, first)
+    own = stream.join is None and stream.window is None  # each target has rows of its own types
     notes = (
         [] if shaped is not None else ["no record is there yet: columns and statements are known with the first ones"]
     )
@@ -68,8 +63,23 @@ def _planned(env: Environment, stream: Stream) -> StreamPlan:
         join=str(stream.join or ""),
         transform_sql=stream.transform_sql, window=str(stream.window or ""),
         columns=tuple(shaped.schema.names) if shaped is not None else (),
-        targets=tuple(_target(env, stream, target, shaped) for target in stream.targets), notes=tuple(notes),
+        targets=tuple(
+            _target(env, stream, target, _rows(env, stream, target) if own and target is not first else shaped)
+            for target in stream.targets
+        ),
+        notes=tuple(notes),
     )  # fmt: skip
+
+
+def _rows(env: Environment, stream: Stream, target: Target | None) -> pa.Table | None:
+    """Return what the stream makes of a sample for the target; None as long as there is none."""
+    shaping = Shaping(env, stream)
+    try:
+        rows = _sample(env, stream, target) if stream.join is None else _joined(env, stream, stream.join)
+        shaped = None if rows is None else _shaped(stream, shaping, rows)
+    finally:
+        shaping.close()
+    return shaped if stream.window is None else _windowed(env, stream.window, stream.functions, shaped)
 
 
 def _shaped(stream: Stream, shaping: Shaping, rows: pa.Table) -> pa.Table:
@@ -103,7 +113,7 @@ def _joined(env: Environment, stream: Stream, join: Join) -> pa.Table | None:
     for side in stream.sides:
         shaping = Shaping(env, side)
         try:
-            rows = _sample(env, side)
+            rows = _sample(env, side, None)
             shaped.append(None if rows is None else _shaped(side, shaping, rows))
         finally:
             shaping.close()
@@ -119,23 +129,27 @@ def _source(env: Environment, stream: Stream) -> str:
     return f"{stream.source_query} of {connection.name} ({connection.kind})"
 
 
-def _sample(env: Environment, stream: Stream) -> pa.Table | None:
-    source = open_source(env, stream)
-    try:
+def _sample(env: Environment, stream: Stream, target: Target | None) -> pa.Table | None:
+    with ExitStack() as stack:
+        types = choose = None
+        if target is not None:
+            landing = stack.enter_context(Landing(env, stream, target, Cancellation()))
+            if (types := types_of_target(stream, target, landing)) is not None:
+                choose = read_as(types(), landing.target.dialect)
+        source = open_source(env, stream, target, types)
+        stack.callback(source.close)
         if isinstance(source, SampledSource):
-            polled = source.sample(_SAMPLE)
+            polled = source.sample(SAMPLE)
         else:
             source.seek("earliest")
-            polled = source.poll(_SAMPLE)
+            polled = source.poll(SAMPLE)
         if polled is None:
             return None
-        reading = open_reading(env, stream, source, stream.targets[0] if stream.targets else None)
-        try:
-            return reading.read(polled).rows
-        finally:
-            reading.close()
-    finally:
-        source.close()
+        reading = open_reading(env, stream, source, target or next(iter(stream.targets), None))
+        stack.callback(reading.close)
+        if choose is not None:
+            reading.go_by(choose)
+        return reading.read(polled).rows
 
 
 def _target(env: Environment, stream: Stream, target: Target, rows: pa.Table | None) -> TargetStreamPlan:

@@ -71,6 +71,24 @@ def test_rows_that_go_by_a_statement_are_refused_and_gone_on_behind_when_asked(
         assert changes(source) == [("insert", 2, "b", 2)]
 
 
+def test_rows_before_a_statement_that_is_refused_come_first(orders: str) -> None:
+    with opened(orders, start="latest") as source:
+        for statement in (
+            "INSERT INTO orders VALUES (1, 'a', 1)",
+            "TRUNCATE orders",
+            "INSERT INTO orders VALUES (2, 'b', 2)",
+        ):
+            execute(orders, statement)
+        first = source.poll(AT_ONCE)
+        assert first is not None
+        assert first.rows.column("id").to_pylist() == [1]
+        with pytest.raises(SourceError, match="TRUNCATE"):
+            source.poll(AT_ONCE)
+        at = source.positions()
+    with opened(orders, start=at, on_truncate="skip") as source:
+        assert changes(source) == [("insert", 2, "b", 2)]
+
+
 @pytest.mark.parametrize(
     ("setting", "match"),
     [("binlog_format = 'STATEMENT'", "by a statement"), ("binlog_row_image = 'MINIMAL'", "all of the table's columns")],

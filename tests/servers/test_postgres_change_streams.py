@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 import ematix_core as ematix
 from ematix_core.cli.root import flow
+from ematix_core.errors import SourceError
 from tests.servers.reach import execute, in_database
 from tests.servers.replicating import replicating
 
@@ -69,6 +70,26 @@ def test_flow_consumes_shows_and_drops(url: str, tmp_path: Path, monkeypatch: py
     dropped = run("streams", "drop", "-m", "pipelines", "orders")
     assert "dropped replication slot ematix_orders and publication ematix_orders" in dropped
     assert execute(url, "SELECT 1 FROM pg_replication_slots") == []
+
+
+def test_what_came_before_a_truncate_is_loaded_and_the_rest_when_it_is_skipped(url: str) -> None:
+    warehouse = ematix.PostgresConnection("warehouse", url=in_database(url, "warehouse"))
+
+    def consume(on_truncate: str) -> int:
+        made = ematix.stream(
+            "orders", source=ematix.PostgresConnection("shop", url=url), source_query="orders", target=warehouse,
+            target_table="order_changes", mode=ematix.append(), transform_sql="SELECT * FROM source", batch_seconds=0.2,
+            options={"on_truncate": on_truncate},
+        )  # fmt: skip
+        return made.consume(until_idle=True).targets[0].inserted
+
+    assert consume("fail") == 2
+    execute(url, "INSERT INTO orders VALUES (3, 3)", "TRUNCATE orders", "INSERT INTO orders VALUES (4, 4)")
+    with pytest.raises(SourceError, match="emptied by TRUNCATE"):
+        consume("fail")
+    assert [row[2] for row in landed(url)] == [1, 2, 3]
+    assert consume("skip") == 1
+    assert [row[2] for row in landed(url)] == [1, 2, 3, 4]
 
 
 def test_each_target_has_a_slot_of_its_own(url: str) -> None:

@@ -167,6 +167,16 @@ def test_a_slot_that_was_lost(server: Server, follow: Follow) -> None:
     assert again.drop() == ()
 
 
+def test_a_publication_that_others_may_read_by_stays(server: Server, follow: Follow) -> None:
+    execute(server.url, "CREATE TABLE common (id int PRIMARY KEY)")
+    execute(server.url, "CREATE PUBLICATION made_by_hand FOR TABLE common WITH (publish_via_partition_root = true)")
+    source = follow("common", publication="made_by_hand")
+    ids(source)
+    source.close()
+    assert follow("common", publication="made_by_hand").drop() == ("replication slot ematix_common",)
+    assert execute(server.url, "DROP PUBLICATION made_by_hand") == []
+
+
 def test_a_slot_that_was_dropped_or_made_anew(server: Server, follow: Follow) -> None:
     execute(server.url, "CREATE TABLE remade (id int PRIMARY KEY)")
     source = follow("remade")

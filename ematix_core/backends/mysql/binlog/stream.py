@@ -20,7 +20,7 @@ from ematix_core.backends.mysql.binlog.table import Table, number_of
 from ematix_core.backends.mysql.connection import driver
 from ematix_core.backends.stream_protocols import Polled, order_of
 from ematix_core.backends.tailing import PARTITION, choice, nanoseconds, options_of
-from ematix_core.errors import ConfigError, UnsupportedError
+from ematix_core.errors import ConfigError, EmatixError, SourceError, UnsupportedError
 from ematix_core.failpoint import failpoint
 from ematix_core.model.table import TableName
 
@@ -54,6 +54,7 @@ class BinlogStream:
         self._snapshot: Snapshot | None = None
         self._changes: Changes | None = None
         self._place: Place | None = None
+        self._refused: EmatixError | None = None
 
     def seek(self, start: Start) -> None:
         place = self._found(start)
@@ -104,7 +105,7 @@ class BinlogStream:
             self._snapshot.close()
         if self._changes is not None:
             self._changes.close()
-        self._snapshot = self._changes = None
+        self._snapshot = self._changes = self._refused = None
 
     def _found(self, start: Start) -> Place:
         table = self._table()
@@ -193,6 +194,8 @@ class BinlogStream:
         """Return rows of the log up to the limits, as far as they are there; at least one unless the time is over."""
         if self._changes is None:
             self._changes = Changes(self._table(), place, skip_emptying=self._skip_emptying)
+        if self._refused is not None:
+            raise self._refused
         changes = self._changes
         parts: list[Changed] = []
         rows = size = 0
@@ -214,9 +217,19 @@ class BinlogStream:
             if goal is not None and changes.place.order >= goal:
                 break
             left = max(0.0, deadline - time.monotonic())
-            if not changes.step(0.0 if parts else left) or (changes.rest is None and not parts and not left):
+            if not self._stepped(changes, parts, left) or (changes.rest is None and not parts and not left):
                 break
         return parts
+
+    def _stepped(self, changes: Changes, parts: list[Changed], seconds: float) -> bool:
+        """Read one event more; an error waits until the rows before it are taken."""
+        try:
+            return changes.step(0.0 if parts else seconds)
+        except (SourceError, UnsupportedError) as error:
+            if not parts:
+                raise
+            self._refused = error
+            return False
 
     def _without_known(self, batch: pa.RecordBatch, part: Changed, place: Place) -> pa.RecordBatch:
         """Return the rows of one transaction without those that a later part of the snapshot has already."""

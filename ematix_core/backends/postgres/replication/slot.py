@@ -38,6 +38,9 @@ SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AS changes, p.pubtruncate AS 
            WHERE t.pubname = p.pubname AND t.schemaname = $2 AND t.tablename = $3) AS has_table
 FROM pg_catalog.pg_publication p WHERE p.pubname = $1
 """
+_OWN_PUBLICATION = """
+SELECT FROM pg_catalog.pg_publication WHERE pubname = $1 AND pg_catalog.pg_has_role(pubowner, 'USAGE')
+"""
 _PART = """
 SELECT attnames::text[] AS columns, rowfilter AS filter FROM pg_catalog.pg_publication_tables
 WHERE pubname = $1 AND schemaname = $2 AND tablename = $3
@@ -129,8 +132,7 @@ class Slot:
         if not self._published(link, table):
             raise SourceError(
                 f"there is no publication {self.publication}", where=self.where,
-                hint=f"CREATE PUBLICATION {self.publication} FOR TABLE {table.sql} WITH (publish_via_partition_root ="
-                " true) lets reading go on; changes of the time without it are not told. " + self._anew,
+                hint="One that is made now does not tell the changes of before. " + self._anew,
             )  # fmt: skip
         state = self.look(link)
         if state is None:
@@ -145,7 +147,10 @@ class Slot:
         return state
 
     def drop(self, link: Link) -> tuple[str, ...]:
-        """Drop both, and return what there was. Raises LockedError while the slot is read."""
+        """Drop what was made for the stream, and return what there was. Raises LockedError while the slot is read.
+
+        A publication stays that the stream was given by name, or that is another user's: others may read by it.
+        """
         dropped = []
         patience = time.monotonic() + PATIENCE
         while (state := self.look(link)) is not None and state.active and time.monotonic() < patience:
@@ -158,7 +163,7 @@ class Slot:
         if state is not None:
             link.rows("SELECT pg_catalog.pg_drop_replication_slot($1)", self.name)
             dropped.append(f"replication slot {self.name}")
-        if link.rows("SELECT FROM pg_catalog.pg_publication WHERE pubname = $1", self.publication):
+        if self.publication == self.name and link.rows(_OWN_PUBLICATION, self.publication):
             link.execute(f"DROP PUBLICATION {quote(self.publication)}")
             dropped.append(f"publication {self.publication}")
         return tuple(dropped)
