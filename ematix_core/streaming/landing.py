@@ -58,6 +58,10 @@ class Parcel:
 
 
 _log = logging.getLogger(__name__)
+_ANEW = (
+    "stream %s: table %s was not there, and is made anew: it begins with the rows behind the positions "
+    "that were noted. Consume with --from earliest to load all again."
+)
 
 
 class _TrialError(Exception):
@@ -237,11 +241,7 @@ class Landing:
         if parcel.rows.schema.names:
             result = self._load(parcel.rows, books, load_id, at, finish)
             if self._made and parcel.before.positions:
-                _log.warning(
-                    "stream %s: table %s was not there, and is made anew: it begins with the rows behind the positions "
-                    "that were noted. Consume with --from earliest to load all again.",
-                    self._stream.name, self._declared.name,
-                )  # fmt: skip
+                _log.warning(_ANEW, self._stream.name, self._declared.name)
         else:
             result = self._noted(books, finish)
         self.sent = isinstance(books, OffsetBookkeeping) and books.sent
