@@ -77,15 +77,7 @@ def show(*, names: tuple[str, ...], modules: tuple[str, ...], as_json: bool) -> 
     with history() as store:
         found = {one.name: store.consumers(one.name) for one in declared}
     if as_json:
-        documents = [
-            {
-                **({"stream": name, "error": str(plan)} if isinstance(plan, EmatixError) else plan.to_dict()),
-                "retained": {} if isinstance(kept[name], EmatixError) else kept[name],
-                "consumers": [c.to_dict() for c in found[name]],
-            }
-            for name, plan in plans.items()
-        ]
-        print_json({"streams": documents})
+        print_json({"streams": [_document(name, plan, kept[name], found[name]) for name, plan in plans.items()]})
     else:
         for name, plan in plans.items():
             _show(name, plan, kept[name], found[name])
@@ -99,6 +91,18 @@ def _told(tell: Callable[[], _Told]) -> _Told | EmatixError:
         return tell()
     except EmatixError as error:
         return error
+
+
+def _document(
+    name: str, plan: StreamPlan | EmatixError, kept: Mapping[str, str] | EmatixError, found: Sequence[ConsumerState]
+) -> dict[str, Any]:
+    errors = [str(one) for one in (plan, kept) if isinstance(one, EmatixError)]
+    return {
+        **({"stream": name} if isinstance(plan, EmatixError) else plan.to_dict()),
+        **({"error": errors[0]} if errors else {}),
+        "retained": {} if isinstance(kept, EmatixError) else kept,
+        "consumers": [state.to_dict() for state in found],
+    }
 
 
 def _show(

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import ematix_core as ematix
 from ematix_core.cli.root import flow
-from ematix_core.errors import SourceError
+from ematix_core.errors import SourceError, UnsupportedError
 from tests.servers.reach import execute, in_database
 from tests.servers.replicating import replicating
 
@@ -105,6 +105,19 @@ def test_each_target_has_a_slot_of_its_own(url: str) -> None:
     for table in ("one", "two"):
         assert [row[1:] for row in landed(url, table)] == [("snapshot", 1, 1), ("snapshot", 2, 2), ("update", 1, 3)]
     assert len(execute(url, "SELECT 1 FROM pg_replication_slots")) == 2
+
+
+def test_no_slot_is_made_for_a_target_that_cannot_take_the_rows(url: str, tmp_path: Path) -> None:
+    execute(url, "ALTER TABLE orders ADD COLUMN j jsonb")
+    made = ematix.stream(
+        "orders", source=ematix.PostgresConnection("shop", url=url), source_query="orders",
+        target=ematix.DeltaConnection("lake", path=str(tmp_path)), target_table="orders",
+        mode=ematix.merge(keys=["id"], deleted_by="_deleted"), batch_seconds=0.2,
+    )  # fmt: skip
+    with pytest.raises(UnsupportedError, match="delta cannot hold column 'j'"):
+        made.consume(until_idle=True)
+    assert execute(url, "SELECT 1 FROM pg_replication_slots") == []
+    assert execute(url, "SELECT 1 FROM pg_publication") == []
 
 
 def test_the_slot_moves_on_though_only_other_tables_change(url: str) -> None:

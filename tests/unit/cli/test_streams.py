@@ -40,6 +40,20 @@ def test_show_tells_delivery_consumers_and_positions(flow: Flow) -> None:
     assert document["consumers"][0]["stats"]["records"] == 4
 
 
+def test_show_tells_of_consumers_also_when_the_source_is_gone(flow: Flow, folder: Path) -> None:
+    flow("consume", "clicks", "--until-idle")
+    (folder / "in").rename(folder / "elsewhere")
+    result = flow("streams", "show", "clicks")
+    assert result.exit_code == 1
+    assert "what it does cannot be told: " in result.stdout
+    assert "consumer of clicks: stopped" in result.stdout
+    result = flow("streams", "show", "clicks", "--json")
+    assert result.exit_code == 1
+    (document,) = json.loads(result.stdout)["streams"]
+    assert "there is no folder" in document["error"]
+    assert document["consumers"][0]["stats"]["records"] == 4
+
+
 def test_unknown_stream_is_met_with_the_near_name(flow: Flow) -> None:
     result = flow("streams", "show", "clics")
     assert result.exit_code == 2
